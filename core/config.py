@@ -1,0 +1,298 @@
+"""Settings: defaults < config.py < --preset < --config FILE.yaml < --set key=value.
+
+Files are read as data: Python files with `ast.literal_eval`, YAML with `safe_load`.
+A key that is not given never overwrites; an unknown key fails with a suggestion.
+"""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from core.errors import ConfigError
+from core.settings import BY_PATH, SETTINGS, Setting
+
+ROOT = Path(__file__).resolve().parent.parent
+PRESETS = ROOT / "data" / "presets"
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri")
+
+
+class Config(NamedTuple):
+    """Effective settings: value and source of each path."""
+
+    values: dict[str, Any]
+    sources: dict[str, str]
+
+    def __getitem__(self, path: str) -> Any:  # type: ignore[override]
+        return self.values[path]
+
+    def hash(self) -> str:
+        """Hex digest of the values (not of where they came from)."""
+        text = json.dumps(self.values, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def with_values(self, source: str = "code", **changes: Any) -> Config:
+        """A copy with settings changed; dots in paths are written as double underscores."""
+        values, sources = dict(self.values), dict(self.sources)
+        for name, value in changes.items():
+            path = name.replace("__", ".")
+            values[path] = checked(path, value, source)
+            sources[path] = source
+        check_together(values)
+        return Config(values, sources)
+
+
+def minutes_of(text: str) -> int:
+    """'10:30' -> 630 minutes after midnight."""
+    hour, minute = text.split(":")
+    return int(hour) * 60 + int(minute)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """', did you mean X?' or nothing. The last part of a dotted path counts most."""
+    options = list(known)
+    close = difflib.get_close_matches(word, options, 1, 0.5)
+    if not close:
+        tails = {path.rsplit(".", 1)[-1]: path for path in options}
+        near = difflib.get_close_matches(word.rsplit(".", 1)[-1], list(tails), 1, 0.5)
+        close = [tails[near[0]]] if near else []
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _number(setting: Setting, value: Any, source: str) -> float | int:
+    name = setting.path
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise ConfigError(
+                f"{name} is {value!r} ({source}); give a number in {setting.unit or 'its unit'}"
+            ) from None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise ConfigError(f"{name} is {value!r} ({source}); give a number in {setting.unit or 'its unit'}")
+    assert setting.low is not None and setting.high is not None
+    if not setting.low <= value <= setting.high:
+        raise ConfigError(
+            f"{name} is {value:g} ({source}); {setting.text}: give {setting.low:g} to {setting.high:g} ({setting.unit})"
+        )
+    if setting.kind == "int":
+        if value != int(value):
+            raise ConfigError(f"{name} is {value:g} ({source}); give a whole number of {setting.unit}")
+        return int(value)
+    return float(value)
+
+
+def _text(setting: Setting, value: Any, source: str) -> str | None:
+    name = setting.path
+    if setting.kind == "date":
+        if value is None or value in ("", "none", "null"):
+            return None
+        try:
+            return dt.date.fromisoformat(str(value)).isoformat()
+        except ValueError:
+            raise ConfigError(f"{name} is {value!r} ({source}); give a date such as 2018-02-05") from None
+    if setting.kind == "time":
+        try:
+            stamp = minutes_of(str(value))
+        except ValueError:
+            stamp = -1
+        if not 0 <= stamp < 24 * 60:
+            raise ConfigError(f"{name} is {value!r} ({source}); give a New York time such as 10:30")
+        return f"{stamp // 60:02d}:{stamp % 60:02d}"
+    if setting.kind == "weekdays":
+        days = [d.strip().lower()[:3] for d in (value if isinstance(value, list | tuple) else str(value).split(","))]
+        if not days or any(d not in WEEKDAYS for d in days):
+            raise ConfigError(f"{name} is {value!r} ({source}); give weekdays such as mon,wed,fri")
+        return ",".join(d for d in WEEKDAYS if d in days)
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{name} is {value!r} ({source}); give a name")
+    return value
+
+
+def checked(path: str, value: Any, source: str) -> Any:
+    """The value in its canonical form, or a ConfigError that says what to give."""
+    setting = BY_PATH.get(path)
+    if setting is None:
+        raise ConfigError(f"unknown setting '{path}' in {source}{suggestion(path, BY_PATH)}")
+    if setting.kind in ("int", "float"):
+        return _number(setting, value, source)
+    if setting.kind == "choice":
+        if value not in setting.choices:
+            raise ConfigError(
+                f"{path} is {value!r} ({source}); give one of: {', '.join(setting.choices)}"
+                + suggestion(str(value), setting.choices)
+            )
+        return value
+    return _text(setting, value, source)
+
+
+# Pairs that must not contradict each other: low path, high path.
+ORDERED = (
+    ("strategy.entry.dte_min", "strategy.entry.dte_target"),
+    ("strategy.entry.dte_target", "strategy.entry.dte_max"),
+    ("strategy.entry.delta_low", "strategy.entry.short_delta"),
+    ("strategy.entry.short_delta", "strategy.entry.delta_high"),
+    ("strategy.entry.window_start", "strategy.entry.window_end"),
+    ("market.start", "market.end"),
+)
+
+
+def check_together(values: Mapping[str, Any]) -> None:
+    for low, high in ORDERED:
+        a, b = values[low], values[high]
+        if a is not None and b is not None and a > b and not _butterfly_exempt(values, low):
+            raise ConfigError(f"{low} is {a} and {high} is {b}; {low} must not exceed {high}")
+    leave, nearest = values["strategy.exits.exit_dte"], values["strategy.entry.dte_min"]
+    if leave > 0 and leave >= nearest:
+        raise ConfigError(
+            f"strategy.exits.exit_dte is {leave} and strategy.entry.dte_min {nearest}; a structure could close as it "
+            f"opens: give an exit_dte below dte_min, or 0 for none"
+        )
+
+
+def _butterfly_exempt(values: Mapping[str, Any], path: str) -> bool:
+    """A butterfly sells at the money: the delta band does not apply to it."""
+    return values["strategy.structure"] == "iron_butterfly" and "delta" in path
+
+
+def flatten(tree: Mapping[str, Any], source: str, prefix: str = "") -> dict[str, Any]:
+    """{'costs': {'fill': 'mid'}} -> {'costs.fill': 'mid'}; keys may also be dotted paths."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, source, path + "."))
+        else:
+            flat[path] = value
+    return flat
+
+
+def read_python(path: Path) -> dict[str, Any]:
+    """The literal dict assigned to CONFIG in a Python file; nothing is executed."""
+    try:
+        module = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path.name}: cannot be read ({error}); it holds `CONFIG = {{...}}` with literal values"
+        ) from None
+    for node in module.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "CONFIG" for t in node.targets):
+            try:
+                tree = ast.literal_eval(node.value)
+            except ValueError:
+                raise ConfigError(f"{path.name} line {node.lineno}: CONFIG must hold literal values only") from None
+            if isinstance(tree, dict):
+                return tree
+    raise ConfigError(f"{path.name}: no `CONFIG = {{...}}` found; copy config.template.py and edit it")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"settings file {path}: {error.strerror or error}; check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"settings file {path}: not valid YAML ({' '.join(str(error).split())})") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(
+            f"settings file {path}: holds {type(tree).__name__}; give a mapping such as strategy: {{exits: ...}}"
+        )
+    return tree
+
+
+def preset_names() -> list[str]:
+    return sorted(p.stem for p in (PRESETS / "strategy").glob("*.yaml"))
+
+
+def read_preset(name: str) -> dict[str, Any]:
+    names = preset_names()
+    if name not in names:
+        raise ConfigError(f"unknown preset '{name}'{suggestion(name, names)} (there are: {', '.join(names)})")
+    tree = read_yaml(PRESETS / "strategy" / f"{name}.yaml")
+    return {key: value for key, value in tree.items() if key != "about"}
+
+
+def read_fees(name: str) -> dict[str, float]:
+    """The named fee table: commission, both, sell in $ per contract."""
+    table = read_yaml(PRESETS / "fees.yaml")[name]
+    return {key: float(table[key]) for key in ("commission", "both", "sell")}
+
+
+def assignments(items: Iterable[str]) -> dict[str, Any]:
+    """['a.b=1'] -> {'a.b': '1'}; values stay text, the table gives them their type."""
+    result: dict[str, Any] = {}
+    for item in items:
+        path, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {item!r}; write --set path=value, such as --set strategy.exits.profit_frac=0.5")
+        result[path.strip()] = value.strip()
+    return result
+
+
+def load(
+    preset: str | None = None,
+    file: str | None = None,
+    sets: Iterable[str] = (),
+    flags: Mapping[str, Any] | None = None,
+    user_file: Path | None = None,
+) -> Config:
+    """Effective settings from all layers; `flags` are command-line options that name a setting."""
+    values = {s.path: s.default for s in SETTINGS}
+    sources = dict.fromkeys(values, "default")
+    user = ROOT / "config.py" if user_file is None else user_file
+    layers: list[tuple[str, Mapping[str, Any]]] = []
+    if user.exists():
+        layers.append((user.name, read_python(user)))
+    if preset is not None:
+        layers.append((f"preset {preset}", read_preset(preset)))
+    if file is not None:
+        layers.append((f"--config {file}", read_yaml(Path(file))))
+    layers.append(("--set", assignments(sets)))
+    layers.append(("command line", {k: v for k, v in (flags or {}).items() if v is not None}))
+    for source, tree in layers:
+        for path, value in flatten(tree, source).items():
+            values[path] = checked(path, value, source)
+            sources[path] = source
+    check_together(values)
+    return Config(values, sources)
+
+
+def template() -> str:
+    """The text of config.template.py: every setting with its default, unit, range and meaning."""
+    lines = [
+        '"""Every setting with its default. Copy to config.py and keep the lines that you change.',
+        "",
+        "Read as data (literal values only), never executed. Command line and YAML files override it.",
+        '"""',
+        "",
+        "CONFIG = {",
+    ]
+    open_parts: list[str] = []
+    for setting in SETTINGS:
+        *parts, name = setting.path.split(".")
+        while open_parts != parts[: len(open_parts)]:
+            open_parts.pop()
+            lines.append("    " * (len(open_parts) + 1) + "},")
+        for part in parts[len(open_parts) :]:
+            lines.append("    " * (len(open_parts) + 1) + f'"{part}": {{')
+            open_parts.append(part)
+        indent = "    " * (len(open_parts) + 1)
+        span = f"{setting.low:g} to {setting.high:g} {setting.unit}" if setting.low is not None else setting.unit
+        span = " | ".join(setting.choices) if setting.choices else span
+        lines.append(f"{indent}# {setting.text}{f' [{span}]' if span else ''}")
+        value = f'"{setting.default}"' if isinstance(setting.default, str) else repr(setting.default)
+        lines.append(f'{indent}"{name}": {value},')
+    while open_parts:
+        open_parts.pop()
+        lines.append("    " * (len(open_parts) + 1) + "},")
+    return "\n".join([*lines, "}", ""])

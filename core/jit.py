@@ -1,0 +1,111 @@
+"""The one door to numba.
+
+`njit` compiles with a cache on disk. The cache folder is named by a hash of all
+kernel sources, because numba's own check looks only at the file of the function
+itself: with one shared folder, editing a callee in another file would leave its
+cached caller stale. `QMTF_NO_JIT=1` runs the very same functions as plain Python.
+`QMTF_CACHE_DIR` moves the folder (default `.cache` in the project).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+NO_JIT = os.environ.get("QMTF_NO_JIT", "") == "1"
+KERNEL_SOURCES = ("*.py", "core/**/*.py", "strategies/*.py")
+KEEP_OLD_CACHES = 2
+
+
+def code_hash() -> str:
+    """Twelve hex digits that change with any source a kernel may be built from."""
+    digest = hashlib.sha256()
+    for pattern in KERNEL_SOURCES:
+        for path in sorted(ROOT.glob(pattern)):
+            digest.update(path.relative_to(ROOT).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def cache_root() -> Path:
+    return Path(os.environ.get("QMTF_CACHE_DIR", ROOT / ".cache"))
+
+
+def _prune(folder: Path) -> None:
+    """Keep the newest few kernel caches; every edit of the code starts a new one."""
+    old = sorted((p for p in folder.iterdir() if p.is_dir()), key=lambda p: p.stat().st_mtime)
+    for path in old[:-KEEP_OLD_CACHES]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _cache_folder() -> Path:
+    folder = cache_root() / "numba" / code_hash()
+    if not folder.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _prune(folder.parent)
+    return folder
+
+
+INLINE = {"inline": "always"}  # for functions with one call site: the whole core compiles in half the time
+
+if NO_JIT:
+
+    def njit(*args: Any, **_options: Any) -> Any:
+        """Plain Python stand-in for numba.njit: same call forms, same attribute `py_func`."""
+
+        def mark(function: Callable[..., Any]) -> Callable[..., Any]:
+            function.py_func = function  # type: ignore[attr-defined]
+            return function
+
+        return mark(args[0]) if args and callable(args[0]) else mark
+
+    def bits_of(x: float) -> int:
+        """The 64 bits of a double, as a signed integer."""
+        return int(struct.unpack("<q", struct.pack("<d", x))[0])
+
+    def float_of(bits: int) -> float:
+        """The double that has these 64 bits."""
+        return float(struct.unpack("<d", struct.pack("<q", bits))[0])
+
+else:
+    import numba
+
+    numba.config.CACHE_DIR = str(_cache_folder())
+    from numba import types as _types
+    from numba.extending import intrinsic
+
+    def njit(*args: Any, **options: Any) -> Any:
+        """numba.njit with `cache=True`; `error_model='numpy'` so that x/0 is inf or nan, not an exception."""
+        options = {"cache": True, "error_model": "numpy", **options}
+        if args and callable(args[0]):
+            return numba.njit(**options)(args[0])
+        return numba.njit(*args, **options)
+
+    @intrinsic
+    def bits_of(typingctx: Any, x: Any) -> Any:
+        """The 64 bits of a double, as a signed integer (a register move, so loops stay vectorised)."""
+
+        def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            return builder.bitcast(args[0], context.get_value_type(_types.int64))
+
+        return _types.int64(_types.float64), codegen
+
+    @intrinsic
+    def float_of(typingctx: Any, bits: Any) -> Any:
+        """The double that has these 64 bits."""
+
+        def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            return builder.bitcast(args[0], context.get_value_type(_types.float64))
+
+        return _types.float64(_types.int64), codegen
+
+
+def is_cold() -> bool:
+    """Whether this version of the code has compiled nothing yet."""
+    return not NO_JIT and not any(_cache_folder().iterdir())

@@ -1,0 +1,336 @@
+"""The book: a fold over fills, fees, settlements and interest. cash + marks = equity, always.
+
+All money is integer cents. A structure's mark is what closing it at mid would cost; its
+liquidation value uses the natural side. One structure occupies one slot of the book.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from core.costs import allocate, fee_cents
+from core.jit import INLINE, njit
+from core.quotes import dense_rows, leg_rows
+from core.types import (
+    ASK,
+    BAD_UNMARKED,
+    BID,
+    CALL,
+    EVENT_FILL,
+    EVENT_INTEREST,
+    EVENT_SETTLEMENT,
+    FILL_FIELDS,
+    FLAG,
+    GOOD,
+    HEAD,
+    KIND_MODELLED,
+    KIND_QUOTED,
+    KIND_SETTLEMENT,
+    KIND_SURFACE,
+    LEGS,
+    LONG_CALL,
+    LONG_PUT,
+    MID2,
+    MODEL,
+    MULTIPLIER,
+    NATURAL_CENTS,
+    SHORT_CALL,
+    SHORT_PUT,
+    SLOT,
+    TABLE,
+    TRADE_FIELDS,
+    USABLE_ROW,
+    Book,
+    Ledger,
+    Reason,
+    T,
+    dtype_of,
+)
+
+(F_ROW, F_TRADE, F_EVENT, F_LEG, F_CONTRACT, F_QUANTITY, F_PRICE2, F_BID, F_ASK, F_FEE, F_SNAP, F_KIND, F_REASON) = (
+    range(len(FILL_FIELDS))
+)
+T_OPENED, T_DECIDED, T_EXPIRY, T_LEG0 = T["opened"], T["decided"], T["expiry"], T["leg0"]
+T_CONTRACTS, T_CREDIT, T_WIDTH, T_FEES = T["contracts"], T["credit"], T["width"], T["fees"]
+T_CLOSED, T_EXIT_DECIDED, T_DEBIT, T_REASON = T["closed"], T["exit_decided"], T["debit"], T["reason"]
+T_PNL, T_MAE, T_MFE, T_MAX_LOSS, T_OVERSHOOT = T["pnl"], T["mae"], T["mfe"], T["max_loss"], T["overshoot"]
+T_KINDS, T_KEY = T["kinds"], T["key"]
+LEG_SIDE = (1, -1, -1, 1)
+IDLE = 1 << 30
+UNKNOWN, USABLE, MARKED = 0, 1, 2  # of a structure on a row: no mark | all legs two-sided | a mark only
+
+
+def new_book(starting_cash_cents: int, slots: int, rows_per_session: int) -> Book:
+    """An empty book with scratch space for sessions of so many rows."""
+    width = max(rows_per_session, 2)
+    head = np.zeros(1, dtype_of(HEAD)).view(np.recarray)
+    head.cash = head.peak = starting_cash_cents
+    head.session = head.last_entry = head.interest_day = -1
+    slot = np.zeros(slots, dtype_of(SLOT)).view(np.recarray)
+    slot.trade, slot.event = -1, IDLE
+    return Book(
+        head=head[0],
+        slot=slot,
+        path=np.zeros((3, slots + 1, width), np.int64),
+        leg=np.zeros((3, width), np.int32),
+    )
+
+
+def new_ledger(rows: int, trades: int) -> Ledger:
+    """Room for a run's output: `rows` clock rows, `trades` structures and their cash events."""
+    return Ledger(
+        rows=np.zeros((4, rows), np.int64),
+        codes=np.zeros((2, rows), np.uint8),
+        t_int=np.zeros((trades, len(TRADE_FIELDS)), np.int64),
+        f_int=np.zeros((trades * 2 * LEGS + rows // 2 + 8, len(FILL_FIELDS)), np.int64),
+    )
+
+
+@njit
+def record(book, out, row, trade, event, leg, contract, quantity, price2, bid, ask, fee, snap, kind, reason):
+    """Append one cash event and move the cash: quantity > 0 buys (pays), < 0 sells (receives)."""
+    n = book.head.fills
+    f = out.f_int[n]
+    f[F_ROW], f[F_TRADE], f[F_EVENT], f[F_LEG], f[F_CONTRACT] = row, trade, event, leg, contract
+    f[F_QUANTITY], f[F_PRICE2], f[F_BID], f[F_ASK], f[F_FEE] = quantity, price2, bid, ask, fee
+    f[F_SNAP], f[F_KIND], f[F_REASON] = snap, kind, reason
+    book.head.fills = n + 1
+    amount = -quantity * price2 * (MULTIPLIER // 2) - fee
+    book.head.cash += amount
+    if trade >= 0:
+        out.t_int[trade, T_PNL] += amount
+        out.t_int[trade, T_FEES] += fee
+
+
+@njit
+def fill_kind(m, r):
+    if m.kind == MODEL:
+        return KIND_MODELLED
+    return KIND_QUOTED if m.row[r].quoted else KIND_SURFACE
+
+
+@njit
+def fill_legs(m, costs, book, out, r, trade, legs, side, contracts, net, closing, reason):
+    """Book one package at `net` cents (positive: we pay), leg by leg, with its fees."""
+    allocate(costs, side, book.head.quote_bid, book.head.quote_ask, net, book.head.price2)
+    kind = fill_kind(m, r)
+    for leg in range(LEGS):
+        if side[leg] == 0:
+            continue
+        price2 = book.head.price2[leg]
+        fee = fee_cents(costs, side[leg], price2, contracts, closing)
+        record(
+            book, out, r, trade, EVENT_FILL, leg, legs[leg], side[leg] * contracts, price2,
+            book.head.quote_bid[leg], book.head.quote_ask[leg], fee, m.row[r].snap, kind, reason,
+        )  # fmt: skip
+    out.t_int[trade, T_KINDS] |= 1 << kind
+
+
+@njit
+def free_slot(book):
+    for p in range(book.slot.shape[0]):
+        if book.slot[p].trade < 0:
+            return p
+    return -1
+
+
+@njit
+def open_count(book):
+    count = 0
+    for p in range(book.slot.shape[0]):
+        if book.slot[p].trade >= 0:
+            count += 1
+    return count
+
+
+@njit
+def open_slot(m, book, out, r, decided, legs, contracts, credit, width, key):
+    """Give a new structure a slot and a trade number; returns the slot."""
+    p = free_slot(book)
+    trade = book.head.trades
+    book.head.trades = trade + 1
+    x = -1
+    for leg in range(LEGS):
+        book.slot[p].legs[leg] = legs[leg]
+        out.t_int[trade, T_LEG0 + leg] = legs[leg]
+        if legs[leg] >= 0:
+            x = m.con[legs[leg]].expiry
+    book.slot[p].trade, book.slot[p].expiry, book.slot[p].contracts = trade, x, contracts
+    book.slot[p].credit, book.slot[p].width, book.slot[p].opened = credit, width, r
+    book.slot[p].closing, book.slot[p].decided, book.slot[p].above, book.slot[p].tries = 0, -1, 0, 0
+    book.slot[p].last_mid2, book.slot[p].mae, book.slot[p].mfe = 2 * credit, 0, 0
+    t = out.t_int[trade]
+    t[T_OPENED], t[T_DECIDED], t[T_EXPIRY], t[T_CONTRACTS] = r, decided, x, contracts
+    t[T_CREDIT], t[T_WIDTH], t[T_CLOSED], t[T_REASON] = credit, width, -1, Reason.OPEN_AT_END
+    t[T_MAX_LOSS], t[T_KEY] = (width - credit) * MULTIPLIER * contracts, key
+    return p
+
+
+@njit
+def close_slot(book, out, p, r, debit, reason):
+    """Free the slot; the trade keeps when, why and for how much."""
+    t = out.t_int[book.slot[p].trade]
+    t[T_CLOSED], t[T_EXIT_DECIDED], t[T_DEBIT], t[T_REASON] = r, book.slot[p].decided, debit, reason
+    t[T_MAE] = min(book.slot[p].mae, t[T_PNL])
+    t[T_MFE] = max(book.slot[p].mfe, t[T_PNL])
+    book.slot[p].trade = -1
+    book.slot[p].event = IDLE
+
+
+@njit(**INLINE)
+def settle_slot(m, book, out, p, r):
+    """Cash settlement at the expiry's official value; quotes are ignored."""
+    x = book.slot[p].expiry
+    s = m.exp[x].session
+    value = m.ses[s].open if m.exp[x].style == 2 else m.ses[s].settle
+    trade = book.slot[p].trade
+    debit2 = 0
+    for leg in range(LEGS):
+        c = book.slot[p].legs[leg]
+        if c < 0:
+            continue
+        intrinsic = value - m.con[c].strike / 100.0
+        if m.con[c].right != CALL:
+            intrinsic = -intrinsic
+        price2 = 2 * int(math.floor(max(intrinsic, 0.0) * 100.0 + 0.5))
+        side = -LEG_SIDE[leg]  # closes the leg
+        debit2 += side * price2
+        record(
+            book, out, r, trade, EVENT_SETTLEMENT, leg, c, side * book.slot[p].contracts, price2,
+            price2 // 2, price2 // 2, 0, m.row[r].snap, KIND_SETTLEMENT, Reason.SETTLED,
+        )  # fmt: skip
+    out.t_int[trade, T_KINDS] |= 1 << KIND_SETTLEMENT
+    book.slot[p].decided = r
+    close_slot(book, out, p, r, debit2 // 2, Reason.SETTLED)
+
+
+@njit(**INLINE)
+def credit_interest(m, book, out, s, r):
+    """Interest on cash for the calendar days since the last session, at the rate known then."""
+    day = m.ses[s].day
+    last = book.head.interest_day
+    book.head.interest_day = day
+    if last < 0 or s == 0:
+        return
+    rate = m.ses[s - 1].rate
+    if math.isnan(rate):
+        return
+    cents = int(math.floor(book.head.cash * (math.exp(rate * (day - last) / 365.0) - 1.0) + 0.5))
+    if cents == 0:
+        return
+    side = -1 if cents > 0 else 1
+    n = book.head.fills
+    f = out.f_int[n]
+    f[:] = 0
+    f[F_ROW], f[F_TRADE], f[F_EVENT], f[F_LEG], f[F_CONTRACT] = r, -1, EVENT_INTEREST, -1, -1
+    f[F_QUANTITY], f[F_PRICE2], f[F_SNAP], f[F_KIND] = side, 2 * abs(cents), m.row[r].snap, KIND_SETTLEMENT
+    book.head.fills = n + 1
+    book.head.cash += cents
+
+
+@njit
+def dense_marks(m, book, p, r0, r1):
+    """Marks of slot p over rows whose cells are contiguous; 1 if it could and every cell is two-sided.
+
+    The loops read each leg's quotes once, in order: this is what makes a held structure cheap.
+    """
+    n = r1 - r0
+    mid2 = book.path[MID2, p]
+    natural = book.path[NATURAL_CENTS, p]
+    mid2[:n] = 0
+    natural[:n] = 0
+    bad = 0
+    for leg in range(LEGS):
+        c = book.slot[p].legs[leg]
+        if c < 0:
+            continue
+        i = dense_rows(m, c, r0, r1)
+        if i < 0:
+            return 0
+        if LEG_SIDE[leg] < 0:
+            for j in range(n):
+                mid2[j] += m.q_bid[i + j] + m.q_ask[i + j]
+                natural[j] += m.q_ask[i + j]
+                bad |= m.q_flag[i + j]
+        else:
+            for j in range(n):
+                mid2[j] -= m.q_bid[i + j] + m.q_ask[i + j]
+                natural[j] -= m.q_bid[i + j]
+                bad |= m.q_flag[i + j]
+    if bad != 0:
+        return 0
+    book.path[USABLE_ROW, p, :n] = USABLE
+    return 1
+
+
+@njit
+def add_leg(m, book, p, leg, r0, r1, mid2):
+    """Add one leg's quotes to a side's mid, to natural and to the slot's usability; quotes come from anywhere."""
+    n = r1 - r0
+    leg_rows(m, book.slot[p].legs[leg], r0, r1, book.leg)
+    natural = book.path[NATURAL_CENTS, p]
+    bad = 0
+    if LEG_SIDE[leg] < 0:
+        for j in range(n):
+            mid2[j] += book.leg[BID, j] + book.leg[ASK, j]
+            natural[j] += book.leg[ASK, j]
+            bad |= book.leg[FLAG, j]
+    else:
+        for j in range(n):
+            mid2[j] -= book.leg[BID, j] + book.leg[ASK, j]
+            natural[j] -= book.leg[BID, j]
+            bad |= book.leg[FLAG, j]
+    if bad != GOOD:
+        for j in range(n):
+            if book.leg[FLAG, j] == BAD_UNMARKED:
+                book.path[USABLE_ROW, p, j] = UNKNOWN
+            elif book.leg[FLAG, j] != GOOD and book.path[USABLE_ROW, p, j] == USABLE:
+                book.path[USABLE_ROW, p, j] = MARKED
+    return bad
+
+
+@njit
+def mark_slot(m, book, p, r0, r1):
+    """Cost to close slot p at mid and at natural for rows r0 <= r < r1 of one session.
+
+    usable is 1 where every leg is two-sided. Elsewhere the mark is bounded: each vertical lies
+    within [0, width]; with a leg that has no mark at all the last known mark stands.
+    """
+    if m.kind == TABLE and dense_marks(m, book, p, r0, r1):
+        return
+    n = r1 - r0
+    mid2, call2, usable = book.path[MID2, p], book.path[MID2, book.slot.shape[0]], book.path[USABLE_ROW, p]
+    mid2[:n] = 0
+    call2[:n] = 0
+    book.path[NATURAL_CENTS, p, :n] = 0
+    usable[:n] = USABLE
+    bad = 0
+    for leg in range(LEGS):
+        if book.slot[p].legs[leg] >= 0:
+            bad |= add_leg(m, book, p, leg, r0, r1, mid2 if leg < SHORT_CALL else call2)
+    put_width2, call_width2 = side_widths2(m, book.slot[p].legs)
+    last = book.slot[p].last_mid2
+    for j in range(n):
+        if usable[j] == USABLE:
+            mid2[j] += call2[j]
+            if not m.row[r0 + j].tradable:
+                usable[j] = UNKNOWN
+        elif usable[j] == MARKED:
+            mid2[j] = min(max(mid2[j], 0), put_width2) + min(max(call2[j], 0), call_width2)
+            usable[j] = UNKNOWN
+        else:
+            mid2[j] = last
+        last = mid2[j]
+
+
+@njit
+def side_widths2(m, legs):
+    """Widths of the put and the call vertical in half-cents (0 where the side is unused)."""
+    put_width2, call_width2 = 0, 0
+    if legs[SHORT_PUT] >= 0:
+        put_width2 = 2 * (m.con[legs[SHORT_PUT]].strike - m.con[legs[LONG_PUT]].strike)
+    if legs[SHORT_CALL] >= 0:
+        call_width2 = 2 * (m.con[legs[LONG_CALL]].strike - m.con[legs[SHORT_CALL]].strike)
+    return put_width2, call_width2

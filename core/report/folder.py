@@ -1,0 +1,251 @@
+"""The run folder: manifest.json, metrics.json and the CSV files, byte for byte the same for the same run.
+
+Clock and run id stand in manifest.json and nowhere else. Times are ISO 8601 with the New York offset.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.errors import DataError
+from core.jit import ROOT, code_hash
+from core.market.calendar import day_text, iso_prefixes
+from core.report.measure import Measured
+from core.types import (
+    CALL,
+    CASH,
+    CASH_AM,
+    DRAWDOWN,
+    EVENT_INTEREST,
+    EVENT_NAMES,
+    KIND_NAMES,
+    LEG_NAMES,
+    LIQUIDATION,
+    MARKS,
+    MULTIPLIER,
+    PHYSICAL_PM,
+    REASON_NAMES,
+    REASONS,
+    SOFT,
+    VERDICT,
+    F,
+    T,
+)
+
+if TYPE_CHECKING:
+    from backtest_engine import BacktestResult
+
+PACKAGES = ("numpy", "numba", "pandas", "scipy", "pyarrow", "plotly", "matplotlib", "arch", "exchange_calendars")
+TRADE_COLUMNS = (
+    "trade_id campaign_id structure entry_time exit_time expiry put_long put_short call_short call_long contracts "
+    "credit debit fees pnl max_adverse max_favourable max_loss exit_reason stop_overshoot quote_kinds attr_delta attr_gamma "
+    "attr_theta attr_vega attr_spread attr_residual"
+).split()
+FILL_COLUMNS = "time trade_id event contract side quantity multiplier price bid ask mid fee quote_time kind".split()
+
+
+def row_times(result: BacktestResult) -> list[str]:
+    """ISO time of every row of the whole market."""
+    ses, row = result.market.ses, result.market.row
+    heads, tails = iso_prefixes(ses.day.tolist(), ses.offset.tolist())
+    clock = [f"{m // 60:02d}:{m % 60:02d}:00" for m in range(24 * 60)]
+    return [heads[s] + clock[m] + tails[s] for s, m in zip(row.session.tolist(), row.minute.tolist(), strict=True)]
+
+
+def money(cents: int) -> str:
+    """Integer cents as dollars, exactly."""
+    sign = "-" if cents < 0 else ""
+    return f"{sign}{abs(cents) // 100}.{abs(cents) % 100:02d}"
+
+
+def half_cents(price2: int) -> str:
+    """Half-cents as dollars, exactly."""
+    return money(price2 // 2) if price2 % 2 == 0 else f"{money(price2 // 2)}5"
+
+
+def roots_by_style(result: BacktestResult) -> dict[int, str]:
+    """Root symbol of each settlement style in this market."""
+    found = {}
+    for root, facts in result.store.manifest["roots"].items():
+        text = facts["settlement"]
+        style = PHYSICAL_PM if text.startswith("American") else (CASH_AM if "a.m." in text else 1)
+        found[style] = root
+    return found
+
+
+def contract_names(result: BacktestResult) -> Any:
+    """OCC symbol of contract c."""
+    market, roots = result.market, roots_by_style(result)
+
+    def name(c: int) -> str:
+        con, exp = market.con[c], market.exp[market.con[c].expiry]
+        day = day_text(exp.day)
+        right = "C" if con.right == CALL else "P"
+        return f"{roots[int(exp.style)]}{day[2:4]}{day[5:7]}{day[8:10]}{right}{int(con.strike) * 10:08d}"
+
+    return name
+
+
+def write_csv(path: Path, columns: Iterable[str], lines: Iterable[str]) -> None:
+    text = "\n".join([",".join(columns), *lines, ""])
+    path.write_text(text, encoding="utf-8")
+
+
+def kinds_text(mask: int) -> str:
+    return "+".join(name for i, name in enumerate(KIND_NAMES) if mask >> i & 1)
+
+
+def trade_lines(result: BacktestResult, parts: Any, times: list[str]) -> list[str]:
+    lines = []
+    structure = "scripted" if result.scripted else result.config["strategy.structure"]
+    for i, t in enumerate(result.trades.tolist()):
+        closed = t[T["closed"]] >= 0
+        strikes = [
+            money(int(result.market.con[t[T["leg0"] + leg]].strike)) if t[T["leg0"] + leg] >= 0 else ""
+            for leg in range(len(LEG_NAMES))
+        ]
+        part = [f"{p / 100:.2f}" for p in parts[i]]
+        fields = [
+            str(i), str(i), structure, times[t[T["opened"]]], times[t[T["closed"]]] if closed else "",
+            day_text(result.market.exp[t[T["expiry"]]].day), *strikes, str(t[T["contracts"]]),
+            money(t[T["credit"]]), money(t[T["debit"]]) if closed else "", money(t[T["fees"]]), money(t[T["pnl"]]),
+            money(t[T["mae"]]), money(t[T["mfe"]]), money(t[T["max_loss"]]), REASON_NAMES[t[T["reason"]]],
+            money(t[T["overshoot"]]) if REASON_NAMES[t[T["reason"]]] == "stop" and closed else "",
+            kinds_text(t[T["kinds"]]), *part[:5], part[6],
+        ]  # fmt: skip
+        lines.append(",".join(fields))
+    return lines
+
+
+def fill_lines(result: BacktestResult, times: list[str]) -> list[str]:
+    name = contract_names(result)
+    snap_row = np.asarray(result.store.columns["q_row"])
+    lines = []
+    for f in result.fills.tolist():
+        event = f[F["event"]]
+        quantity, mid2 = f[F["quantity"]], f[F["bid"]] + f[F["ask"]]
+        is_money = event == EVENT_INTEREST
+        shown = times[f[F["row"]]]
+        snap = f[F["snap"]]
+        quote_time = times[int(snap_row[snap])] if 0 <= snap < len(snap_row) else shown
+        fields = [
+            shown, "" if f[F["trade"]] < 0 else str(f[F["trade"]]), EVENT_NAMES[event],
+            "" if is_money else name(f[F["contract"]]), "buy" if quantity > 0 else "sell", str(abs(quantity)),
+            "1" if is_money else str(MULTIPLIER), half_cents(f[F["price2"]]),
+            *(("", "", "") if is_money else (money(f[F["bid"]]), money(f[F["ask"]]), half_cents(mid2))),
+            money(f[F["fee"]]), shown if is_money else quote_time, KIND_NAMES[f[F["kind"]]],
+        ]  # fmt: skip
+        lines.append(",".join(fields))
+    return lines
+
+
+def equity_lines(result: BacktestResult, times: list[str]) -> list[str]:
+    rows = result.ledger.rows
+    columns = [rows[CASH], rows[MARKS], rows[CASH] + rows[MARKS], rows[DRAWDOWN], rows[LIQUIDATION]]
+    texts = [[money(v) for v in column.tolist()] for column in columns]
+    shown = times[result.first_row : result.last_row]
+    return [",".join(fields) for fields in zip(shown, *texts, strict=True)]
+
+
+def decision_lines(result: BacktestResult, times: list[str]) -> list[str]:
+    months = [t[:7] for t in times[result.first_row : result.last_row]]
+    counts: dict[tuple[str, int], int] = {}
+    for month, code in zip(months, result.ledger.codes[VERDICT].tolist(), strict=True):
+        counts[month, code] = counts.get((month, code), 0) + 1
+    return [
+        f"{month},{REASONS[code][0]},{REASON_NAMES[code]},{n}"
+        for (month, code), n in sorted(counts.items(), key=lambda item: (item[0][0], -item[1], item[0][1]))
+    ]
+
+
+def trace_lines(result: BacktestResult, times: list[str]) -> list[str]:
+    spot = result.market.row.spot[result.first_row : result.last_row]
+    verdict, soft = result.ledger.codes[VERDICT].tolist(), result.ledger.codes[SOFT].tolist()
+    shown = times[result.first_row : result.last_row]
+    return [
+        f"{time},{price:.2f},{REASONS[code][0]},{REASON_NAMES[code]},{flag}"
+        for time, price, code, flag in zip(shown, spot.tolist(), verdict, soft, strict=True)
+    ]
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def manifest_of(result: BacktestResult, run_id: str, started: dt.datetime, logged: int) -> dict[str, Any]:
+    """Everything needed to repeat the run, and when it was made."""
+    values, sources = result.config.values, result.config.sources
+    return {
+        "run_id": run_id,
+        "started": started.isoformat(timespec="seconds"),
+        "finished": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "settings": {path: {"value": values[path], "source": sources[path]} for path in values},
+        "settings_hash": result.config.hash(),
+        "market": result.store.name,
+        "store_hash": result.store.hash,
+        "quotes": result.store.manifest.get("quotes", "real"),
+        "quote_kinds": sorted({KIND_NAMES[k] for k in np.unique(result.fills[:, F["kind"]]).tolist()}),
+        "code_version": code_hash(),
+        "versions": versions(),
+        "seed": values["market.seed"],
+        "logged_trials": logged,
+    }
+
+
+def log_trial(settings_hash: str, store_hash: str) -> int:
+    """Note this trial; returns how many distinct settings have been tried on this store so far."""
+    path = ROOT / "reports" / "trials.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = f"{store_hash} {settings_hash}"
+    seen = set(path.read_text(encoding="utf-8").splitlines()) if path.exists() else set()
+    if line not in seen:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        seen.add(line)
+    return sum(entry.startswith(store_hash) for entry in seen)
+
+
+def run_folder(out: str | None, command: str, settings_hash: str, started: dt.datetime) -> tuple[Path, str]:
+    """(folder, run id). An existing folder is never written into."""
+    run_id = f"{started:%Y%m%dT%H%M%SZ}-{command}-{settings_hash[:6]}"
+    base = Path(out) if out is not None else ROOT / "reports" / run_id
+    folder = base
+    try:
+        for attempt in range(1, 100):
+            if out is not None and folder.exists() and any(folder.iterdir()):
+                raise DataError(f"--out {folder} already holds files; give a new folder")
+            if out is not None or not folder.exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                return folder, folder.name if out is None else run_id
+            folder = base.with_name(f"{base.name}.{attempt}")
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written ({error.strerror or error}); check --out") from None
+    raise DataError(f"{base}: too many runs with one name in one second")
+
+
+def write_run(folder: Path, result: BacktestResult, measured: Measured, manifest: dict[str, Any], trace: bool) -> None:
+    """All files of a run but its pictures."""
+    times = row_times(result)
+    write_csv(folder / "trades.csv", TRADE_COLUMNS, trade_lines(result, measured.parts, times))
+    write_csv(folder / "fills.csv", FILL_COLUMNS, fill_lines(result, times))
+    columns = ("time", "cash", "marks", "equity", "drawdown", "liquidation")
+    write_csv(folder / "equity.csv", columns, equity_lines(result, times))
+    write_csv(folder / "decisions.csv", ("month", "verdict", "reason", "bars"), decision_lines(result, times))
+    if trace:
+        write_csv(folder / "trace.csv", ("time", "spot", "verdict", "reason", "soft_marks"), trace_lines(result, times))
+    for name, value in (("metrics.json", measured.metrics), ("manifest.json", manifest)):
+        (folder / name).write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")

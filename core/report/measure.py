@@ -1,0 +1,189 @@
+"""The figures of a run: metrics.json from a BacktestResult, and what makes them untrustworthy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from core.attribution import PARTS, attribute
+from core.metrics import Trades, summarise
+from core.types import CASH, DRAWDOWN, EVENT_INTEREST, FRACTION, KIND_MODELLED, KIND_SURFACE, MARKS, SOFT, F, Reason, T
+
+if TYPE_CHECKING:
+    from backtest_engine import BacktestResult
+
+FEW_TRADES = 30
+WIDE_RESIDUAL = 0.20
+SOFT_SHARE = 0.20
+
+
+class Measured(NamedTuple):
+    """Figures of a run: metrics by the contract's keys, and P&L parts per trade in cents (trades, 7)."""
+
+    metrics: dict[str, Any]
+    parts: Any
+
+
+def dollars(cents: Any) -> Any:
+    return np.asarray(cents, np.float64) / 100.0
+
+
+def session_range(result: BacktestResult) -> Any:
+    """Indices of the sessions that the run covers."""
+    row = result.market.row
+    return np.arange(row[result.first_row].session, row[result.last_row - 1].session + 1)
+
+
+def closing_rows(result: BacktestResult) -> Any:
+    """Last row of each session, counted from the run's first row."""
+    ends = result.market.ses.end[session_range(result)]
+    return np.minimum(ends, result.last_row) - 1 - result.first_row
+
+
+def cash_returns(result: BacktestResult) -> Any:
+    """What cash earned by rule in each session, as decimals: zeros unless cash earns the bill rate."""
+    sessions = session_range(result)
+    if not result.costs.interest:
+        return np.zeros(len(sessions))
+    ses = result.market.ses
+    days = np.diff(ses.day[sessions], prepend=ses.day[sessions[0]])
+    rate = np.nan_to_num(ses.rate[np.maximum(sessions - 1, 0)])
+    return np.expm1(rate * days / 365.0)
+
+
+def open_risk(result: BacktestResult) -> Any:
+    """Whether any structure was open, by row."""
+    held = np.zeros(result.last_row - result.first_row + 1, np.int64)
+    for trade in result.trades:
+        held[trade[T["opened"]] - result.first_row] += 1
+        if trade[T["closed"]] >= 0:
+            held[trade[T["closed"]] - result.first_row] -= 1
+    return np.cumsum(held)[:-1] > 0
+
+
+def slippage_cents(result: BacktestResult) -> tuple[int, int, int]:
+    """(given up against mid by the fills, full half-spreads of the same fills, packages x contracts filled)."""
+    fills = result.fills[result.fills[:, F["event"]] == 0]
+    if len(fills) == 0:
+        return 0, 0, 0
+    quantity, mid2 = fills[:, F["quantity"]], fills[:, F["bid"]] + fills[:, F["ask"]]
+    paid = int((quantity * (fills[:, F["price2"]] - mid2) * 50).sum())
+    half = int((np.abs(quantity) * (fills[:, F["ask"]] - fills[:, F["bid"]]) * 50).sum())
+    package = np.unique(fills[:, [F["row"], F["trade"]]], axis=0, return_index=True)[1]
+    return paid, half, int(np.abs(quantity[package]).sum())
+
+
+def break_even(result: BacktestResult, net_cents: int) -> tuple[float | None, float | None]:
+    """Slippage at which net profit is zero, the trades staying the same.
+
+    ($/share added to every package, multiple of the real half-spread paid on every leg). None without fills.
+    """
+    paid, half, packages = slippage_cents(result)
+    per_package = net_cents / 100.0 / (packages * 100.0) if packages else None
+    multiple = (net_cents + paid) / half if half else None
+    return per_package, multiple
+
+
+def kind_shares(result: BacktestResult) -> tuple[float, float]:
+    """Share of fills, and of absolute trade P&L, that rest on surface or modelled quotes."""
+    fills = result.fills[result.fills[:, F["event"]] == 0]
+    soft_fill = np.isin(fills[:, F["kind"]], (KIND_SURFACE, KIND_MODELLED))
+    soft_trade = (result.trades[:, T["kinds"]] & (1 << KIND_SURFACE | 1 << KIND_MODELLED)) != 0
+    pnl = np.abs(result.trades[:, T["pnl"]])
+    return (
+        float(soft_fill.mean()) if len(fills) else 0.0,
+        float(pnl[soft_trade].sum() / pnl.sum()) if pnl.sum() else 0.0,
+    )
+
+
+def warnings_of(result: BacktestResult, metrics: dict[str, Any], parts: Any) -> list[str]:
+    """What makes this run untrustworthy, in words."""
+    found = []
+    closed = metrics["trades"]
+    if closed == 0:
+        found.append("No trade closed: see decisions.csv for why entries were skipped.")
+    elif closed < FEW_TRADES:
+        found.append(f"Only {closed} closed trades: every ratio below is mostly noise.")
+    effective = metrics["effective_trades"]
+    if effective is not None and closed and effective < 0.7 * closed:
+        found.append(f"Trades overlap: {closed} trades carry about {effective:.0f} independent results.")
+    if result.store.manifest.get("quotes", "real") != "real":
+        found.append(f"{result.store.manifest['quotes']}: a modelled premium proves no edge.")
+    elif metrics["share_fills_modelled"] > 0:
+        found.append(f"{metrics['share_fills_modelled']:.0%} of fills rest on surface marks, not on quotes.")
+    premium = result.store.manifest.get("premium")
+    if premium is not None:
+        found.append(
+            f"The market's own surface put in a premium: at-the-money IV less forward realised volatility "
+            f"averages {100 * premium['mean']:+.1f} vol points (median {100 * premium['median']:+.1f})."
+        )
+    soft = float(np.mean(result.ledger.codes[SOFT][open_risk(result)])) if closed or metrics["open_trades"] else 0.0
+    if soft > SOFT_SHARE:
+        found.append(f"{soft:.0%} of the bars in a trade are marked from carried surfaces, not from two-sided quotes.")
+    done = result.trades[:, T["closed"]] >= 0
+    gross = np.abs(parts[done, :-1]).sum()
+    if gross and abs(parts[done, -1]).sum() > WIDE_RESIDUAL * gross:
+        found.append(f"Greeks leave {abs(parts[done, -1]).sum() / gross:.0%} of gross P&L unexplained.")
+    if metrics["open_trades"]:
+        stuck = (
+            "; their closes found no two-sided quote" if (result.ledger.codes[0][-1] == Reason.CLOSE_WORKING) else ""
+        )
+        found.append(f"{metrics['open_trades']} structures are still open at the end and count at their marks{stuck}.")
+    if result.costs.fill == FRACTION and result.costs.open_frac > 0:
+        found.append(f"Packages fill {result.costs.open_frac:.0%} of the way from natural to mid: an assumption.")
+    return found
+
+
+def measure(result: BacktestResult) -> Measured:
+    """All figures of a run."""
+    parts = np.zeros((len(result.trades), len(PARTS)))
+    attribute(result.market, result.trades, result.fills, result.last_row - 1, parts)
+    closed = result.trades[:, T["closed"]] >= 0
+    done = result.trades[closed]
+    ses, row = result.market.ses, result.market.row
+    equity = dollars(result.equity)
+    at_close = closing_rows(result)
+    net = int(result.equity[-1]) - round(result.config["account.starting_cash"] * 100)
+    per_package, multiple = break_even(result, net)
+    share_fills, share_pnl = kind_shares(result)
+    interest = result.fills[result.fills[:, F["event"]] == EVENT_INTEREST]
+    total = dollars(parts[closed].sum(0))
+    other = {
+        "fees": float(dollars(result.fills[:, F["fee"]].sum())),
+        "slippage_paid": slippage_cents(result)[0] / 100.0,
+        "interest": float(dollars(-(interest[:, F["quantity"]] * interest[:, F["price2"]]).sum() // 2)),
+        "break_even_slippage_per_package": per_package,
+        "break_even_slippage_half_spreads": multiple,
+        "share_fills_modelled": share_fills,
+        "share_pnl_modelled": share_pnl,
+        "attribution": {name: float(value) for name, value in zip(PARTS, total, strict=True)},
+        "warnings": [],
+    }
+    metrics = summarise(
+        session_day=ses.day[session_range(result)],
+        session_equity_usd=equity[at_close],
+        underlying_close=row.spot[at_close + result.first_row],
+        bar_equity_usd=equity,
+        bar_open_risk=open_risk(result),
+        starting_cash_usd=float(result.config["account.starting_cash"]),
+        trades=Trades(
+            pnl_usd=dollars(done[:, T["pnl"]]),
+            entry_day=ses.day[row.session[done[:, T["opened"]]]],
+            exit_day=ses.day[row.session[done[:, T["closed"]]]],
+            margin_usd=dollars(done[:, T["max_loss"]]),
+        ),
+        open_trades=int((~closed).sum()),
+        other=other,
+        cash_returns=cash_returns(result),
+    )
+    metrics["warnings"] = warnings_of(result, metrics, parts)
+    return Measured(metrics, parts)
+
+
+def drawdown_usd(result: BacktestResult) -> Any:
+    return dollars(result.ledger.rows[DRAWDOWN])
+
+
+def cash_and_marks(result: BacktestResult) -> tuple[Any, Any]:
+    return dollars(result.ledger.rows[CASH]), dollars(result.ledger.rows[MARKS])

@@ -1,0 +1,271 @@
+"""Quantor-MTFuzz: research and trade SPY iron condors.
+
+    python main.py backtest                     replay the default strategy on the embedded market
+    python main.py data import standard ...     make a market from your own files
+    python main.py config show                  the effective settings and where each comes from
+
+This file parses, loads settings, wires, calls and shows. It is the only place that catches errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from core import config as settings
+from core.errors import ConfigError, QuantorError
+
+INTERRUPTED = 130
+REPORTS = ("html", "none")
+FORMATS = ("standard", "classic", "optionsdx", "ivolatility", "orats", "cboe", "generic", "mids", "outcomes")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose mistakes are ConfigErrors, so that every error looks and exits the same way."""
+
+    def error(self, message: str) -> Any:
+        raise ConfigError(f"{message} (see `{self.prog} --help`)")
+
+
+def common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the result alone on stdout, as one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def market_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--market", metavar="NAME", help="history (default), synthetic, or an imported market")
+    parser.add_argument("--start", metavar="D", help="first New York date, inclusive")
+    parser.add_argument("--end", metavar="D", help="last New York date, inclusive")
+    parser.add_argument("--config", metavar="FILE", help="settings in YAML")
+    parser.add_argument("--preset", metavar="NAME", help="settings by name: " + ", ".join(settings.preset_names()))
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="one setting (repeatable)")
+    parser.add_argument("--seed", metavar="N", help="seed of a modelled market")
+
+
+def build_parser() -> Parser:
+    parser = Parser(
+        prog="python main.py",
+        description="Research and trade SPY iron condors, honestly costed.",
+        epilog="example: python main.py backtest --preset weekly --start 2016-01-01",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    backtest = commands.add_parser(
+        "backtest",
+        help="replay the strategy on a market",
+        description="Replay the strategy bar by bar with honest fills and write a run folder.",
+        epilog="example: python main.py backtest --market history --set strategy.exits.profit_frac=0.4",
+    )
+    market_options(backtest)
+    backtest.add_argument("--report", default="html", metavar="LIST", help="html (default) or none")
+    backtest.add_argument("--trace", action="store_true", help="also write trace.csv, a row per bar")
+    backtest.add_argument("--out", metavar="DIR", help="run folder (default reports/<run id>)")
+    common(backtest)
+    add_data_parser(commands)
+    add_config_parser(commands)
+    return parser
+
+
+def add_data_parser(commands: Any) -> None:
+    data = commands.add_parser(
+        "data", help="make, list and describe markets", epilog="example: python main.py data describe history"
+    )
+    actions = data.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
+    make = actions.add_parser(
+        "import",
+        help="make a market from files of bars and quotes",
+        epilog="example: python main.py data import standard --bars spy_5min.csv --chain chain.csv --name mine "
+        "--tz America/New_York --stamp start",
+    )
+    make.add_argument("format", choices=FORMATS, metavar="FORMAT", help=", ".join(FORMATS))
+    make.add_argument("--bars", required=True, metavar="F", help="CSV or Parquet: 1- or 5-minute bars, or daily ones")
+    make.add_argument("--chain", required=True, metavar="F", help="CSV or Parquet of option quotes")
+    make.add_argument("--name", required=True, metavar="N", help="name of the market")
+    make.add_argument("--tz", metavar="Z", help="timezone of stamps that carry none, such as America/New_York or UTC")
+    make.add_argument("--stamp", choices=("start", "end"), help="whether bars are stamped at their start or end")
+    make.add_argument("--root", metavar="R", help="keep one root only, such as SPXW")
+    make.add_argument("--map", metavar="FILE", help="column map of the generic format (YAML)")
+    make.add_argument("--closes", metavar="F", help="daily file of official closes (settlement values)")
+    make.add_argument("--rates", metavar="F", help="daily file with dtb3_pct or dff_pct (cash yield, discounting)")
+    make.add_argument("--thin", action="store_true", help="accept a selection of contracts, for checks only")
+    common(make)
+    for name, text in (("list", "markets on disk"), ("describe", "what a market holds, and its quality")):
+        action = actions.add_parser(name, help=text, epilog=f"example: python main.py data {name}")
+        if name == "describe":
+            action.add_argument("name", metavar="N")
+        common(action)
+
+
+def add_config_parser(commands: Any) -> None:
+    parser = commands.add_parser(
+        "config",
+        help="show, check or print settings",
+        epilog="example: python main.py config show --preset weekly",
+    )
+    parser.add_argument("action", choices=("show", "check", "template", "schema"), metavar="ACTION")
+    market_options(parser)
+    common(parser)
+
+
+def effective(args: argparse.Namespace) -> settings.Config:
+    flags = {"market.name": args.market, "market.start": args.start, "market.end": args.end, "market.seed": args.seed}
+    return settings.load(preset=args.preset, file=args.config, sets=args.set, flags=flags)
+
+
+def teller(args: argparse.Namespace) -> Callable[[str], None]:
+    """Progress on stderr, unless --quiet."""
+
+    def say(text: str) -> None:
+        if not args.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    return say
+
+
+def show(args: argparse.Namespace, value: Any, lines: list[str]) -> None:
+    """The result: one JSON object, or lines for people."""
+    if args.json:
+        print(json.dumps(value, allow_nan=False))
+    else:
+        print("\n".join(lines))
+
+
+# ---------------------------------------------------------------- commands
+
+
+def run_backtest(args: argparse.Namespace) -> None:
+    started = dt.datetime.now(dt.UTC)
+    config = effective(args)
+    if args.report not in REPORTS:
+        raise ConfigError(f"--report is {args.report!r}; give one of: {', '.join(REPORTS)}")
+    say = teller(args)
+    from core.market.catalog import open_market
+
+    store = open_market(config["market.name"], config["market.seed"], say)
+    say_if_cold(say)
+    import backtest_engine
+    from core.report import folder as run_files
+    from core.report.measure import measure
+    from core.report.terminal import summary_lines
+
+    result = backtest_engine.run(store, config)
+    measured = measure(result)
+    folder, run_id = run_files.run_folder(args.out, "backtest", config.hash(), started)
+    logged = run_files.log_trial(config.hash(), store.hash)
+    manifest = run_files.manifest_of(result, run_id, started, logged)
+    run_files.write_run(folder, result, measured, manifest, args.trace)
+    if args.report == "html":
+        from core.report.html import write_html
+
+        write_html(folder, result, measured, manifest)
+    value = {"run_id": run_id, "folder": str(folder), **measured.metrics}
+    show(args, value, summary_lines(result, measured.metrics, folder))
+
+
+def say_if_cold(say: Callable[[str], None]) -> None:
+    """Warn that the first run compiles."""
+    from core.jit import is_cold
+
+    if is_cold():
+        say("compiling the engine, once for this version of the code (about a minute) ...")
+
+
+def run_data(args: argparse.Namespace) -> None:
+    from core.market import catalog
+    from core.market.store import open_store
+
+    if args.action == "import":
+        from core.market.importers import import_market
+
+        if not args.name.replace("-", "").replace("_", "").isalnum() or args.name in catalog.BUILT:
+            raise ConfigError(
+                f"--name is {args.name!r}; give letters, digits, - and _, and not {' or '.join(catalog.BUILT)}"
+            )
+        paths = {k: Path(v) if v else None for k, v in (("closes", args.closes), ("rates", args.rates))}
+        store = import_market(
+            args.format,
+            Path(args.bars),
+            Path(args.chain),
+            args.name,
+            catalog.store_folder(),
+            tz=args.tz,
+            stamp=args.stamp,
+            thin=args.thin,
+            root=args.root,
+            map_file=Path(args.map) if args.map else None,
+            **paths,
+        )
+        describe(args, store)
+    elif args.action == "list":
+        found = [open_store(catalog.store_folder() / name) for name in catalog.names()]
+        value = [{k: s.manifest[k] for k in ("name", "kind", "first", "last", "rows", "quotes")} for s in found]
+        lines = [
+            f"{v['name']:16} {v['first']} to {v['last']}  {v['rows']:>7} rows  {v['kind']:8} {v['quotes']}"
+            for v in value
+        ]
+        show(args, {"markets": value}, lines or ["no markets yet; `history` is built by the first backtest"])
+    else:
+        describe(args, catalog.open_market(args.name, settings.load()["market.seed"], teller(args)))
+
+
+def describe(args: argparse.Namespace, store: Any) -> None:
+    quality = json.loads((store.path / "quality.json").read_text(encoding="utf-8"))
+    facts = {k: v for k, v in store.manifest.items() if k not in ("columns", "shape")}
+    lines = [
+        f"{key:22} {json.dumps(value) if isinstance(value, dict | list) else value}" for key, value in facts.items()
+    ]
+    lines += ["quality:"] + [f"  {key:20} {json.dumps(value)}" for key, value in quality.items()]
+    show(args, {**facts, "quality": quality}, lines)
+
+
+def run_config(args: argparse.Namespace) -> None:
+    from core.settings import SETTINGS
+
+    if args.action == "template":
+        print(settings.template(), end="")
+        return
+    if args.action == "schema":
+        show(
+            args, {"settings": [s._asdict() for s in SETTINGS]}, [f"{s.path:40} {s.kind:8} {s.text}" for s in SETTINGS]
+        )
+        return
+    config = effective(args)
+    value = {path: {"value": v, "source": config.sources[path]} for path, v in config.values.items()}
+    lines = [f"{path:40} {v!s:28} {config.sources[path]}" for path, v in config.values.items()]
+    show(args, value, lines if args.action == "show" else [f"{len(value)} settings, all in range"])
+
+
+COMMANDS = {"backtest": run_backtest, "data": run_data, "config": run_config}
+
+
+def main(argv: list[str]) -> int:
+    """Run one command; returns the exit code of the contract."""
+    debug = "--debug" in argv
+    try:
+        parser = build_parser()
+        args = parser.parse_args(argv)
+        if args.command is None:
+            parser.print_help()
+            return 0
+        COMMANDS[args.command](args)
+        return 0
+    except QuantorError as error:
+        if debug:
+            raise
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away: nothing more to say
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
