@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from core.config import Config, read_fees
+from core.attribution import PARTS, attribute
+from core.config import ROOT, Config, read_fees
+from core.config import load as load_config
 from core.costs import costs_from, fee_cents, limit_cents, net_cents, package
 from core.errors import ConfigError, DataError
-from core.jit import INLINE, njit
+from core.jit import HOT, INNER, njit
 from core.market.calendar import day_text
-from core.market.store import Store, market_of, rows_between
+from core.market.store import Store, empty_market, market_of, rows_between
 from core.portfolio import (
     IDLE,
     T_KEY,
@@ -32,9 +34,11 @@ from core.portfolio import (
     credit_interest,
     fill_kind,
     fill_legs,
+    is_usable,
     mark_slot,
     new_book,
     new_ledger,
+    note_open,
     open_count,
     open_slot,
     record,
@@ -58,6 +62,7 @@ from core.types import (
     MID2,
     MULTIPLIER,
     NATURAL_CENTS,
+    OPEN_MINUTE,
     PHYSICAL_PM,
     PUT,
     SCRIPT,
@@ -91,7 +96,7 @@ from strategies.structures import STRUCTURES
 # ---------------------------------------------------------------- what comes next
 
 
-@njit
+@njit(**HOT)
 def settlement_row(m, s, expiry):
     """Row of session s at which an expiry settles, or IDLE if it is another session's."""
     if m.exp[expiry].session != s:
@@ -99,39 +104,42 @@ def settlement_row(m, s, expiry):
     return m.ses[s].start if m.exp[expiry].style == CASH_AM else m.ses[s].end - 1
 
 
-@njit
+@njit(**INNER)
 def in_edge(m, rules, s, r):
-    """Whether row r lies in the first or last minutes of its session."""
-    opening = m.row[m.ses[s].start].minute - 5
-    return m.row[r].minute <= opening + rules.edge_minutes or m.row[r].minute > m.ses[s].close - rules.edge_minutes
+    """Whether row r lies in the first or last minutes of its session; never where quotes come once a day."""
+    if m.ses[s].decide != -1:
+        return False
+    minute = m.row[r].minute
+    return minute <= OPEN_MINUTE + rules.edge_minutes or minute > m.ses[s].close - rules.edge_minutes
 
 
-@njit
+@njit(**HOT)
 def quiet_prices(book, p, j0, j1, low, high):
     """Whether natural stays strictly between two prices on rows that are all usable."""
-    natural = book.path[NATURAL_CENTS, p]
-    usable = book.path[USABLE_ROW, p]
-    least, most, worst = natural[j0], natural[j0], USABLE
-    for j in range(j0, j1):
+    if not book.slot[p].clean:
+        return False
+    natural = book.path[NATURAL_CENTS, p, j0:j1]
+    least, most = natural[0], natural[0]
+    for j in range(natural.shape[0]):
         least = min(least, natural[j])
+    for j in range(natural.shape[0]):
         most = max(most, natural[j])
-        worst = min(worst, usable[j])
-    return worst == USABLE and least > low and most < high
+    return least > low and most < high
 
 
-@njit
+@njit(**INNER)
 def price_reason(m, rules, book, p, s, r0, r):
     """(reason, above) of slot p's price on row r; r0 is the row of the scratch's first element."""
     j = r - r0
     slot = book.slot[p]
-    usable = book.path[USABLE_ROW, p, j] == USABLE
+    usable = is_usable(book, p, j)
     edge = in_edge(m, rules, s, r)
     return exit_code(
         book.path[NATURAL_CENTS, p, j], book.path[MID2, p, j], usable, slot.above, edge, slot.credit, rules
     )
 
 
-@njit(**INLINE)
+@njit(**INNER)
 def price_event(m, rules, book, p, s, r0, r, r1):
     """First row in [r, r1) on which slot p's price makes it leave, or IDLE; keeps `above` up to there.
 
@@ -152,7 +160,7 @@ def price_event(m, rules, book, p, s, r0, r, r1):
     return IDLE
 
 
-@njit
+@njit(**INNER)
 def next_event(m, rules, book, p, s, r0, r, r1):
     """First row in [r, r1) at which slot p settles, fills or decides; IDLE if none."""
     x = book.slot[p].expiry
@@ -162,7 +170,7 @@ def next_event(m, rules, book, p, s, r0, r, r1):
     first = max(r, book.slot[p].opened + 1)
     if book.slot[p].closing != Reason.NONE:
         for later in range(max(first, book.slot[p].decided + 1), r1):
-            if book.path[USABLE_ROW, p, later - r0] == USABLE:
+            if is_usable(book, p, later - r0):
                 return min(row, later)
         return row
     if rules.enter:
@@ -173,7 +181,7 @@ def next_event(m, rules, book, p, s, r0, r, r1):
     return row if row < r1 else IDLE
 
 
-@njit
+@njit(**INNER)
 def entry_gate(m, rules, book, s, r):
     """(reason, row): ENTER and the first row in the session at which an entry may be proposed, or why not."""
     if not rules.enter:
@@ -197,7 +205,7 @@ def entry_gate(m, rules, book, s, r):
     return Reason.ENTER, r
 
 
-@njit
+@njit(**INNER)
 def order_row(m, book, r, r1):
     """Next row in [r, r1) on which the working entry order can fill, or IDLE."""
     if not book.head.order_working:
@@ -211,7 +219,7 @@ def order_row(m, book, r, r1):
 # ---------------------------------------------------------------- what happens on a row
 
 
-@njit(**INLINE)
+@njit(**INNER)
 def fill_entry(m, rules, costs, book, out, r):
     """Try the working entry order on row r; returns the slot opened, or -1."""
     legs = book.head.order_legs
@@ -220,15 +228,15 @@ def fill_entry(m, rules, costs, book, out, r):
     if good:
         set_sides(legs, book.head.side, 0)
         natural2, mid2 = package(costs, book.head.side, book.head.quote_bid, book.head.quote_ask)
-        if costs.fill == FRACTION:
+        if costs.order_type == FRACTION:
             net = net_cents(natural2, mid2, costs.open_frac, costs.extra_cents)
             filled = -net >= book.head.order_floor
         else:  # a limit set on the quotes last seen; it fills at its own price once natural reaches it
             net = limit_cents(costs, book.head.order_natural2, book.head.order_mid2, book.head.order_tries)
             filled = natural2 <= 2 * net and -net >= book.head.order_floor
             book.head.order_natural2, book.head.order_mid2 = natural2, mid2
-            if filled:
-                net = max(net, int(np.ceil(mid2 / 2.0)))  # never better than the mid of the row it fills on
+            if filled:  # at natural where that is better than the limit, never better than mid
+                net = max(min(net, net_cents(natural2, mid2, 0.0, costs.extra_cents)), int(np.ceil(mid2 / 2.0)))
         if filled:
             book.head.order_working = 0
             p = open_slot(
@@ -262,13 +270,13 @@ def fill_entry(m, rules, costs, book, out, r):
             book.head.new_today += 1
             book.head.last_entry = r
             return p
-    if costs.fill == FRACTION or book.head.order_tries >= costs.order_life:
+    if costs.order_type == FRACTION or book.head.order_tries >= costs.order_life:
         book.head.order_working = 0
         book.head.missed += 1
     return -1
 
 
-@njit
+@njit(**INNER)
 def fill_close(m, costs, book, out, p, r, reason):
     """Try to buy slot p back on row r; 1 if it filled. Never bids above the wider vertical's width.
 
@@ -282,7 +290,7 @@ def fill_close(m, costs, book, out, p, r, reason):
     natural2, mid2 = package(costs, book.head.side, book.head.quote_bid, book.head.quote_ask)
     frac = 0.0 if reason == Reason.PROFIT_TARGET else costs.close_frac
     net = net_cents(natural2, mid2, frac, costs.extra_cents)
-    if costs.fill != FRACTION and reason not in (Reason.PROFIT_TARGET, Reason.STOP):
+    if costs.order_type != FRACTION and reason not in (Reason.PROFIT_TARGET, Reason.STOP):
         book.slot[p].tries += 1
         slot = book.slot[p]
         if slot.tries <= costs.limit_steps and slot.seen_natural2 != 0:
@@ -290,7 +298,7 @@ def fill_close(m, costs, book, out, p, r, reason):
             slot.seen_natural2, slot.seen_mid2 = natural2, mid2
             if natural2 > 2 * limit:
                 return 0
-            net = max(limit, int(np.ceil(mid2 / 2.0)))
+            net = max(min(net, limit), int(np.ceil(mid2 / 2.0)))
         slot.seen_natural2, slot.seen_mid2 = natural2, mid2
     if net > book.slot[p].width:
         return 0
@@ -302,7 +310,7 @@ def fill_close(m, costs, book, out, p, r, reason):
     return 1
 
 
-@njit(**INLINE)
+@njit(**INNER)
 def decide_exit(m, rules, book, out, p, s, r0, r):
     """Exit decision of slot p at row r: a reason and a working close, or NONE."""
     timed, why = time_exit_row(m, rules, s, book.slot[p].expiry, book.slot[p].opened)
@@ -320,27 +328,26 @@ def decide_exit(m, rules, book, out, p, s, r0, r):
     return reason
 
 
-@njit(**INLINE)
+@njit(**INNER)
 def attend(m, rules, costs, book, out, p, s, r0, r):
     """Slot p's event at row r: settle, fill, or decide; returns the reason to show for the row."""
     if settlement_row(m, s, book.slot[p].expiry) == r:
         settle_slot(m, book, out, p, r)
         return Reason.SETTLED
     if book.slot[p].closing != Reason.NONE:
-        if r > book.slot[p].decided:
-            fill_close(m, costs, book, out, p, r, book.slot[p].closing)
+        reason = book.slot[p].closing
+        if r > book.slot[p].decided and fill_close(m, costs, book, out, p, r, reason):
+            return reason
         return Reason.CLOSE_WORKING
     j = r - r0
-    if book.path[USABLE_ROW, p, j] == USABLE and book.path[NATURAL_CENTS, p, j] <= profit_limit(
-        book.slot[p].credit, rules
-    ):
+    if is_usable(book, p, j) and book.path[NATURAL_CENTS, p, j] <= profit_limit(book.slot[p].credit, rules):
         book.slot[p].decided = book.slot[p].opened  # the order has been resting since the entry filled
         if fill_close(m, costs, book, out, p, r, Reason.PROFIT_TARGET):
             return Reason.PROFIT_TARGET
     return decide_exit(m, rules, book, out, p, s, r0, r)
 
 
-@njit(**INLINE)
+@njit(**INNER)
 def replay(m, costs, book, out, script, r, r0, r1, s, rules):
     """Book the stated orders of row r at their stated prices."""
     k = book.head.script
@@ -370,7 +377,7 @@ def replay(m, costs, book, out, script, r, r0, r1, s, rules):
     book.head.script = k
 
 
-@njit(**INLINE)
+@njit(**INNER)
 def stated_fills(m, costs, book, out, script, k, slot, r):
     """Leg fills at stated prices; the row's own quote is shown beside them where there is one."""
     legs = script[k].legs
@@ -395,51 +402,67 @@ def stated_fills(m, costs, book, out, script, k, slot, r):
 # ---------------------------------------------------------------- the pass
 
 
-@njit
+@njit(**INNER)
 def book_rows(m, book, out, r0, r, r_end):
     """Book rows [r, r_end) of a session on which the set of open structures does not change."""
     if r >= r_end:
         return
+    n = r_end - r
     cash = book.head.cash
-    for row in range(r, r_end):
-        out.rows[CASH, row] = cash
-        out.rows[MARKS, row] = 0
-        out.rows[LIQUIDATION, row] = cash
-        out.codes[SOFT, row] = 0
+    marks, liquidation = out.rows[MARKS, r:r_end], out.rows[LIQUIDATION, r:r_end]
+    drawdown, soft = out.rows[DRAWDOWN, r:r_end], out.codes[SOFT, r:r_end]
+    out.rows[CASH, r:r_end] = cash
+    marks[:] = 0
+    liquidation[:] = cash
+    soft[:] = 0
     for p in range(book.slot.shape[0]):
-        if book.slot[p].trade < 0:
-            continue
-        mid_cents = (MULTIPLIER // 2) * book.slot[p].contracts
-        natural_cents = MULTIPLIER * book.slot[p].contracts
-        mid2, natural, usable = book.path[MID2, p], book.path[NATURAL_CENTS, p], book.path[USABLE_ROW, p]
-        least, most = mid2[r - r0], mid2[r - r0]
-        for row in range(r, r_end):
-            j = row - r0
-            out.rows[MARKS, row] -= mid_cents * mid2[j]
-            out.rows[LIQUIDATION, row] -= natural_cents * natural[j]
-            out.codes[SOFT, row] |= usable[j] != USABLE
-            least = min(least, mid2[j])
-            most = max(most, mid2[j])
-        paid = out.t_int[book.slot[p].trade, T_PNL]
-        book.slot[p].mae = min(book.slot[p].mae, paid - mid_cents * most)
-        book.slot[p].mfe = max(book.slot[p].mfe, paid - mid_cents * least)
-        book.slot[p].last_mid2 = mid2[r_end - 1 - r0]
+        if book.slot[p].trade >= 0:
+            book_slot(book, out, p, r - r0, n, marks, liquidation, soft)
     peak = book.head.peak
-    for row in range(r, r_end):
-        equity = cash + out.rows[MARKS, row]
+    for j in range(n):
+        equity = cash + marks[j]
         peak = max(peak, equity)
-        out.rows[DRAWDOWN, row] = peak - equity
+        drawdown[j] = peak - equity
     book.head.peak = peak
 
 
-@njit(**INLINE)
+@njit(**INNER)
+def book_slot(book, out, p, j0, n, marks, liquidation, soft):
+    """Add slot p's marks on n rows of the scratch from j0 on, and keep its extremes."""
+    slot = book.slot[p]
+    mid_cents = (MULTIPLIER // 2) * slot.contracts
+    natural_cents = MULTIPLIER * slot.contracts
+    mid2 = book.path[MID2, p, j0 : j0 + n]
+    natural = book.path[NATURAL_CENTS, p, j0 : j0 + n]
+    least, most = mid2[0], mid2[0]
+    for j in range(n):  # one result per loop, so that each vectorises
+        marks[j] -= mid_cents * mid2[j]
+    for j in range(n):
+        liquidation[j] -= natural_cents * natural[j]
+    for j in range(n):
+        least = min(least, mid2[j])
+    for j in range(n):
+        most = max(most, mid2[j])
+    if not slot.clean:
+        usable = book.path[USABLE_ROW, p, j0 : j0 + n]
+        for j in range(n):
+            soft[j] |= usable[j] != USABLE
+    paid = out.t_int[slot.trade, T_PNL]
+    slot.mae = min(slot.mae, paid - mid_cents * most)
+    slot.mfe = max(slot.mfe, paid - mid_cents * least)
+    slot.last_mid2 = mid2[n - 1]
+
+
+@njit(**HOT)
 def quiet_verdicts(out, r, r_end, first, last, inside, outside):
     """Reasons of rows on which no entry was proposed."""
-    for row in range(r, r_end):
-        out.codes[VERDICT, row] = inside if first <= row < last else outside
+    low, high = min(max(first, r), r_end), max(min(last, r_end), r)
+    out.codes[VERDICT, r:low] = outside
+    out.codes[VERDICT, low:high] = inside
+    out.codes[VERDICT, max(low, high) : r_end] = outside
 
 
-@njit(**INLINE)
+@njit(**INNER)
 def busy_row(m, rules, costs, book, out, script, s, r0, r, r1, first, last, outside):
     """Everything on one eventful row, in the order settle, fill, mark, exits, entries."""
     shown = Reason.NONE
@@ -469,7 +492,7 @@ def busy_row(m, rules, costs, book, out, script, s, r0, r, r1, first, last, outs
     out.codes[VERDICT, r] = shown if shown != Reason.NONE and verdict != Reason.ENTER else verdict
 
 
-@njit(**INLINE)
+@njit(**INNER)
 def shift_marks(book, p, by, n):
     """Move marks laid out from the slot's own first row to where the session's scratch begins."""
     for j in range(n - 1, -1, -1):
@@ -478,7 +501,7 @@ def shift_marks(book, p, by, n):
         book.path[USABLE_ROW, p, j + by] = book.path[USABLE_ROW, p, j]
 
 
-@njit(**INLINE)
+@njit(**HOT)
 def script_row(book, script, r1):
     k = book.head.script
     if k < script.shape[0] and script[k].row < r1:
@@ -486,7 +509,7 @@ def script_row(book, script, r1):
     return IDLE
 
 
-@njit(**INLINE)
+@njit(**INNER)
 def run_session(m, rules, costs, book, out, script, s, r0, r1):
     """Rows [r0, r1) of session s."""
     if book.head.session != s:
@@ -634,6 +657,7 @@ def run(store: Store, config: Config, scripted_orders: Sequence[ScriptedOrder] |
     book = new_book(round(config["account.starting_cash"] * 100), slots, int((market.ses.end - market.ses.start).max()))
     out = new_ledger(len(market.row.ts), capacity(config, len(market.ses), len(orders)))
     run_rows(market, record_of(rules), record_of(costs), book, out, script, first, last)
+    note_open(book, out.t_int)
     cut = slice(first, last)
     ledger = out._replace(rows=out.rows[:, cut], codes=out.codes[:, cut])
     return BacktestResult(
@@ -650,3 +674,14 @@ def run(store: Store, config: Config, scripted_orders: Sequence[ScriptedOrder] |
         missed=int(book.head.missed),
         scripted=scripted_orders is not None,
     )
+
+
+def warm() -> None:
+    """Compile the engine for the types of every store, without running anything."""
+    market = empty_market()
+    config = load_config(user_file=ROOT / "no user settings")
+    rules = record_of(rules_from(config.values))
+    costs = record_of(costs_from(config.values, read_fees("none"), LEGS))
+    out = new_ledger(2, 1)
+    run_rows(market, rules, costs, new_book(0, 1, 2), out, script_of(market, ()), 0, 0)
+    attribute(market, out.t_int[:0], out.f_int[:0], 0, np.zeros((0, len(PARTS))))

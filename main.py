@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -146,8 +147,10 @@ def run_backtest(args: argparse.Namespace) -> None:
     say = teller(args)
     from core.market.catalog import open_market
 
+    compiling = compile_if_cold(say)
     store = open_market(config["market.name"], config["market.seed"], say)
-    say_if_cold(say)
+    if compiling is not None:
+        compiling.wait()
     import backtest_engine
     from core.report import folder as run_files
     from core.report.measure import measure
@@ -167,12 +170,14 @@ def run_backtest(args: argparse.Namespace) -> None:
     show(args, value, summary_lines(result, measured.metrics, folder))
 
 
-def say_if_cold(say: Callable[[str], None]) -> None:
-    """Warn that the first run compiles."""
-    from core.jit import is_cold
+def compile_if_cold(say: Callable[[str], None]) -> subprocess.Popen[bytes] | None:
+    """Compile the engine in a second process while this one opens, or builds, the market."""
+    from core.jit import ROOT, is_cold
 
-    if is_cold():
-        say("compiling the engine, once for this version of the code (about a minute) ...")
+    if not is_cold():
+        return None
+    say("compiling the engine, once for this version of the code (about a minute) ...")
+    return subprocess.Popen([sys.executable, "-c", "import backtest_engine; backtest_engine.warm()"], cwd=ROOT)
 
 
 def run_data(args: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from core.config import WEEKDAYS, minutes_of
 from core.costs import net_cents, package
-from core.jit import INLINE, njit
+from core.jit import HOT, INNER, njit
 from core.quotes import cell_index, leg_delta, leg_rows, slice_of
 from core.types import (
     ASK,
@@ -120,7 +120,7 @@ def weekday_of(day):
     return (day + 3) % 7
 
 
-@njit
+@njit(**INNER)
 def window_rows(m, rules, s):
     """(first row, one past the last row, reason outside) of the entry window in session s.
 
@@ -142,7 +142,7 @@ def window_rows(m, rules, s):
     return first, last, Reason.WINDOW
 
 
-@njit
+@njit(**HOT)
 def row_at_minute(m, s, minute):
     """First row of session s at or after a minute of the day; one past the session if there is none."""
     row = m.ses[s].start
@@ -151,7 +151,7 @@ def row_at_minute(m, s, minute):
     return row
 
 
-@njit
+@njit(**HOT)
 def flat_minute(m, rules, s):
     """Minute of the expiry day at which the close is decided."""
     if m.ses[s].close < 16 * 60:
@@ -159,7 +159,7 @@ def flat_minute(m, rules, s):
     return rules.flat_from
 
 
-@njit
+@njit(**INNER)
 def time_exit_row(m, rules, s, expiry, opened):
     """(row, reason) at which a structure leaves session s because of time alone; NEVER if it does not."""
     day = m.ses[s].day
@@ -185,7 +185,7 @@ def time_exit_row(m, rules, s, expiry, opened):
     return best, why
 
 
-@njit
+@njit(**INNER)
 def last_session_to_leave(m, expiry):
     """Session in which a structure must be closed to be flat on its expiry day.
 
@@ -202,7 +202,7 @@ def last_session_to_leave(m, expiry):
 # ---------------------------------------------------------------- construction
 
 
-@njit(**INLINE)
+@njit
 def choose_expiry(m, rules, r):
     """Listed expiry nearest the target inside the DTE window (ties: the nearer); -1 if none."""
     day = m.ses[m.row[r].session].day
@@ -224,7 +224,7 @@ def choose_expiry(m, rules, r):
     return best
 
 
-@njit
+@njit(**INNER)
 def has_quotes(m, x, r):
     """Whether deltas of expiry x can be known at row r."""
     if m.kind == MODEL:
@@ -241,7 +241,7 @@ def has_quotes(m, x, r):
     return False
 
 
-@njit
+@njit(**INNER)
 def strike_range(m, x, right):
     """Contract range of one side of an expiry, strikes ascending."""
     if right == PUT:
@@ -249,7 +249,7 @@ def strike_range(m, x, right):
     return m.exp[x].call_lo, m.exp[x].call_hi
 
 
-@njit
+@njit(**INNER)
 def nearest_strike(m, first, last, strike_cents):
     """Contract in [first, last) whose strike is nearest (ties: the lower); -1 if the range is empty."""
     low, high = first, last
@@ -268,7 +268,7 @@ def nearest_strike(m, first, last, strike_cents):
     return low
 
 
-@njit
+@njit(**INNER)
 def listed(m, c, r):
     """Whether contract c could be traded at row r: listed, and in the last snapshot where there is one."""
     if m.con[c].first > r:
@@ -301,7 +301,7 @@ def nearest_by_delta(m, x, right, target, low, high, r):
     return best
 
 
-@njit
+@njit(**INNER)
 def expected_move(m, x, r, quote):
     """One standard deviation of the spot to expiry in $, from the at-the-money straddle's mid; NaN unknown."""
     total = 0.0
@@ -317,7 +317,7 @@ def expected_move(m, x, r, quote):
     return total / STRADDLE_TO_SD
 
 
-@njit
+@njit(**INNER)
 def wing_contract(m, rules, x, right, short, scale, r, quote):
     """The long leg that protects `short`, strictly farther out of the money; -1 if none is near enough."""
     first, last = strike_range(m, x, right)
@@ -350,7 +350,7 @@ def wing_contract(m, rules, x, right, short, scale, r, quote):
     return wing
 
 
-@njit(**INLINE)
+@njit(**INNER)
 def build_structure(m, rules, x, r, legs, quote):
     """Fill `legs` (4 contract ids, -1 unused) for expiry x at row r; returns Reason.ENTER or what is missing."""
     legs[:] = -1
@@ -375,7 +375,7 @@ def build_structure(m, rules, x, r, legs, quote):
     return Reason.ENTER
 
 
-@njit
+@njit(**INNER)
 def wider_wing(m, legs):
     """Wider of the two wings in cents."""
     width = 0
@@ -386,7 +386,7 @@ def wider_wing(m, legs):
     return width
 
 
-@njit
+@njit(**INNER)
 def holds_opposite(book, slot_count, leg, contract):
     """Whether a contract is held (or being closed) on the other side by an open structure."""
     for p in range(slot_count):
@@ -400,7 +400,7 @@ def holds_opposite(book, slot_count, leg, contract):
 LEG_SIGNS = (1, -1, -1, 1)
 
 
-@njit(**INLINE)
+@njit(**INNER)
 def avoid_opposite(m, book, r, legs):
     """Shift legs one listed strike outwards until no contract is long here and short there; 0 if impossible.
 
@@ -426,7 +426,7 @@ def avoid_opposite(m, book, r, legs):
     return 1
 
 
-@njit
+@njit(**INNER)
 def leg_quotes(m, legs, r, leg_bid, leg_ask, quote):
     """Quotes of all legs at row r into leg_bid, leg_ask (4); 1 if every leg is two-sided."""
     good = 1
@@ -440,7 +440,7 @@ def leg_quotes(m, legs, r, leg_bid, leg_ask, quote):
     return good
 
 
-@njit(**INLINE)
+@njit(**INNER)
 def credit_floor(m, rules, width_cents, r):
     """Smallest credit in cents: the share of the width that the median condor of this width collects."""
     percent = width_cents / m.row[r].spot
@@ -448,7 +448,7 @@ def credit_floor(m, rules, width_cents, r):
     return max(1, int(math.ceil(share * width_cents - 1e-9)))
 
 
-@njit(**INLINE)
+@njit
 def size(rules, width_cents, credit_cents, equity_cents):
     """Contracts whose maximum loss stays inside the risk budget; may be zero."""
     risk = (width_cents - credit_cents) * 100
@@ -457,7 +457,7 @@ def size(rules, width_cents, credit_cents, equity_cents):
     return min(rules.contracts, int(rules.max_risk_frac * equity_cents / risk))
 
 
-@njit(**INLINE)
+@njit(**INNER)
 def propose(m, rules, costs, book, r, equity_cents):
     """The entry decision at row r: Reason.ENTER and a working order in the book, or why not.
 

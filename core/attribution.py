@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from core.jit import njit
+from core.jit import INNER, njit
 from core.pricing.black_scholes import black_greeks
 from core.pricing.implied_vol import implied_vol
 from core.quotes import NS_PER_YEAR, cell_index, leg_greeks, years_to_expiry
@@ -26,7 +26,7 @@ SIDES = (1, -1, -1, 1)
 SETTLED = Reason.SETTLED
 
 
-@njit
+@njit(**INNER)
 def quoted_greeks(m, c, r):
     """leg_greeks on a tabulated market: the volatility that the row's own mid implies, no carry."""
     i = cell_index(m, c, r)
@@ -41,14 +41,14 @@ def quoted_greeks(m, c, r):
     return price, delta, gamma, vega, theta, vol
 
 
-@njit
+@njit(**INNER)
 def greeks_of_leg(m, c, r):
     """(delta, gamma, vega, theta, vol) of a leg at row r; NaN where unknown."""
     _, delta, gamma, vega, theta, vol = quoted_greeks(m, c, r) if m.kind == TABLE else leg_greeks(m, c, r)
     return delta, gamma, vega, theta, vol
 
 
-@njit
+@njit(**INNER)
 def next_moment(m, r, last):
     """The next row at which greeks are looked at: STEP_ROWS on, or the next row with real quotes if sooner."""
     for row in range(r + 1, min(r + STEP_ROWS, last)):
@@ -57,7 +57,7 @@ def next_moment(m, r, last):
     return min(r + STEP_ROWS, last)
 
 
-@njit
+@njit(**INNER)
 def attribute_trade(m, trade, end, parts):
     """Add the market's part of one trade (cents) to parts[DELTA..VEGA]; `end` is the last row it was held."""
     for leg in range(LEGS):

@@ -31,7 +31,7 @@ def costs_from(values: Mapping[str, Any], fees: Mapping[str, float], legs: int) 
     """Settings and a fee table as numbers."""
     share = fill_fraction(values, legs)
     return Costs(
-        fill=LIMIT if values["costs.fill"] == "limit" else FRACTION,
+        order_type=LIMIT if values["costs.fill"] == "limit" else FRACTION,
         open_frac=share,
         close_frac=share,
         order_life=int(values["costs.order_life"]),

@@ -19,7 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_JIT = os.environ.get("QMTF_NO_JIT", "") == "1"
-KERNEL_SOURCES = ("*.py", "core/**/*.py", "strategies/*.py")
+KERNEL_SOURCES = ("*.py", "core/*.py", "core/pricing/*.py", "core/features/*.py", "core/market/*.py", "strategies/*.py")
 KEEP_OLD_CACHES = 2
 
 
@@ -52,7 +52,14 @@ def _cache_folder() -> Path:
     return folder
 
 
-INLINE = {"inline": "always"}  # for functions with one call site: the whole core compiles in half the time
+# Options of kernels that only other kernels call: no Python entry, no cache file of their own. Taking a market
+# apart at every Python entry would triple the time to compile. Calling one from Python crashes the interpreter:
+# tests reach them through a public kernel. They allocate nothing and so need no reference counts, whose atomic
+# steps at each mention of an array would take most of the time; ALLOCATING is for the few that do.
+ALLOCATING = {"no_cpython_wrapper": True, "cache": False, "_nrt": True}
+INNER = {**ALLOCATING, "_nrt": False}
+# Kernels on the path of every session: a call that is not inlined copies the whole market's description (~80 ns).
+HOT = {**INNER, "forceinline": True}
 
 if NO_JIT:
 
@@ -82,7 +89,7 @@ else:
 
     def njit(*args: Any, **options: Any) -> Any:
         """numba.njit with `cache=True`; `error_model='numpy'` so that x/0 is inf or nan, not an exception."""
-        options = {"cache": True, "error_model": "numpy", **options}
+        options = {"cache": True, "error_model": "numpy", "no_cfunc_wrapper": True, **options}
         if args and callable(args[0]):
             return numba.njit(**options)(args[0])
         return numba.njit(*args, **options)

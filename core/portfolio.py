@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from core.costs import allocate, fee_cents
-from core.jit import INLINE, njit
+from core.jit import HOT, INNER, njit
 from core.quotes import dense_rows, leg_rows
 from core.types import (
     ASK,
@@ -25,8 +25,6 @@ from core.types import (
     FLAG,
     GOOD,
     HEAD,
-    KIND_MODELLED,
-    KIND_QUOTED,
     KIND_SETTLEMENT,
     KIND_SURFACE,
     LEGS,
@@ -56,7 +54,7 @@ T_OPENED, T_DECIDED, T_EXPIRY, T_LEG0 = T["opened"], T["decided"], T["expiry"], 
 T_CONTRACTS, T_CREDIT, T_WIDTH, T_FEES = T["contracts"], T["credit"], T["width"], T["fees"]
 T_CLOSED, T_EXIT_DECIDED, T_DEBIT, T_REASON = T["closed"], T["exit_decided"], T["debit"], T["reason"]
 T_PNL, T_MAE, T_MFE, T_MAX_LOSS, T_OVERSHOOT = T["pnl"], T["mae"], T["mfe"], T["max_loss"], T["overshoot"]
-T_KINDS, T_KEY = T["kinds"], T["key"]
+T_KINDS, T_MARK, T_KEY = T["kinds"], T["mark"], T["key"]
 LEG_SIDE = (1, -1, -1, 1)
 IDLE = 1 << 30
 UNKNOWN, USABLE, MARKED = 0, 1, 2  # of a structure on a row: no mark | all legs two-sided | a mark only
@@ -73,7 +71,7 @@ def new_book(starting_cash_cents: int, slots: int, rows_per_session: int) -> Boo
     return Book(
         head=head[0],
         slot=slot,
-        path=np.zeros((3, slots + 1, width), np.int64),
+        path=np.zeros((3, slots + 1, width), np.int32),
         leg=np.zeros((3, width), np.int32),
     )
 
@@ -88,7 +86,7 @@ def new_ledger(rows: int, trades: int) -> Ledger:
     )
 
 
-@njit
+@njit(**INNER)
 def record(book, out, row, trade, event, leg, contract, quantity, price2, bid, ask, fee, snap, kind, reason):
     """Append one cash event and move the cash: quantity > 0 buys (pays), < 0 sells (receives)."""
     n = book.head.fills
@@ -104,14 +102,13 @@ def record(book, out, row, trade, event, leg, contract, quantity, price2, bid, a
         out.t_int[trade, T_FEES] += fee
 
 
-@njit
+@njit(**INNER)
 def fill_kind(m, r):
-    if m.kind == MODEL:
-        return KIND_MODELLED
-    return KIND_QUOTED if m.row[r].quoted else KIND_SURFACE
+    """Where a fill's quotes come from on row r."""
+    return m.quote_kind if m.row[r].quoted else KIND_SURFACE
 
 
-@njit
+@njit(**INNER)
 def fill_legs(m, costs, book, out, r, trade, legs, side, contracts, net, closing, reason):
     """Book one package at `net` cents (positive: we pay), leg by leg, with its fees."""
     allocate(costs, side, book.head.quote_bid, book.head.quote_ask, net, book.head.price2)
@@ -128,7 +125,7 @@ def fill_legs(m, costs, book, out, r, trade, legs, side, contracts, net, closing
     out.t_int[trade, T_KINDS] |= 1 << kind
 
 
-@njit
+@njit(**INNER)
 def free_slot(book):
     for p in range(book.slot.shape[0]):
         if book.slot[p].trade < 0:
@@ -136,7 +133,7 @@ def free_slot(book):
     return -1
 
 
-@njit
+@njit(**HOT)
 def open_count(book):
     count = 0
     for p in range(book.slot.shape[0]):
@@ -145,7 +142,7 @@ def open_count(book):
     return count
 
 
-@njit
+@njit(**INNER)
 def open_slot(m, book, out, r, decided, legs, contracts, credit, width, key):
     """Give a new structure a slot and a trade number; returns the slot."""
     p = free_slot(book)
@@ -168,7 +165,7 @@ def open_slot(m, book, out, r, decided, legs, contracts, credit, width, key):
     return p
 
 
-@njit
+@njit(**INNER)
 def close_slot(book, out, p, r, debit, reason):
     """Free the slot; the trade keeps when, why and for how much."""
     t = out.t_int[book.slot[p].trade]
@@ -179,7 +176,18 @@ def close_slot(book, out, p, r, debit, reason):
     book.slot[p].event = IDLE
 
 
-@njit(**INLINE)
+@njit
+def note_open(book, t_int):
+    """Write the marks and extremes of structures that are still open into their trades."""
+    for p in range(book.slot.shape[0]):
+        slot = book.slot[p]
+        if slot.trade >= 0:
+            t = t_int[slot.trade]
+            t[T_MARK] = -slot.last_mid2 * (MULTIPLIER // 2) * slot.contracts
+            t[T_MAE], t[T_MFE] = slot.mae, slot.mfe
+
+
+@njit(**INNER)
 def settle_slot(m, book, out, p, r):
     """Cash settlement at the expiry's official value; quotes are ignored."""
     x = book.slot[p].expiry
@@ -206,7 +214,7 @@ def settle_slot(m, book, out, p, r):
     close_slot(book, out, p, r, debit2 // 2, Reason.SETTLED)
 
 
-@njit(**INLINE)
+@njit(**INNER)
 def credit_interest(m, book, out, s, r):
     """Interest on cash for the calendar days since the last session, at the rate known then."""
     day = m.ses[s].day
@@ -230,17 +238,39 @@ def credit_interest(m, book, out, s, r):
     book.head.cash += cents
 
 
+# One array written per loop: with two, the compiler cannot rule out that they overlap and stays scalar.
+
+
 @njit
+def add_short(mid2, natural, bid, ask):
+    """Cost to close of a short leg: its mid and its ask."""
+    for j in range(mid2.shape[0]):
+        mid2[j] += bid[j] + ask[j]
+    for j in range(natural.shape[0]):
+        natural[j] += ask[j]
+
+
+@njit
+def add_long(mid2, natural, bid, ask):
+    """Cost to close of a long leg, negative: its mid and its bid."""
+    for j in range(mid2.shape[0]):
+        mid2[j] -= bid[j] + ask[j]
+    for j in range(natural.shape[0]):
+        natural[j] -= bid[j]
+
+
+@njit(**HOT)
 def dense_marks(m, book, p, r0, r1):
     """Marks of slot p over rows whose cells are contiguous; 1 if it could and every cell is two-sided.
 
-    The loops read each leg's quotes once, in order: this is what makes a held structure cheap.
+    The loops read each leg's quotes once, in order, through views that start at 0: with an offset in
+    the index the compiler must allow for negative ones and does not vectorise.
     """
     n = r1 - r0
-    mid2 = book.path[MID2, p]
-    natural = book.path[NATURAL_CENTS, p]
-    mid2[:n] = 0
-    natural[:n] = 0
+    mid2 = book.path[MID2, p, :n]
+    natural = book.path[NATURAL_CENTS, p, :n]
+    mid2[:] = 0
+    natural[:] = 0
     bad = 0
     for leg in range(LEGS):
         c = book.slot[p].legs[leg]
@@ -249,49 +279,49 @@ def dense_marks(m, book, p, r0, r1):
         i = dense_rows(m, c, r0, r1)
         if i < 0:
             return 0
+        bid, ask, flag = m.q_bid[i : i + n], m.q_ask[i : i + n], m.q_flag[i : i + n]
+        for j in range(n):
+            bad |= flag[j]
         if LEG_SIDE[leg] < 0:
-            for j in range(n):
-                mid2[j] += m.q_bid[i + j] + m.q_ask[i + j]
-                natural[j] += m.q_ask[i + j]
-                bad |= m.q_flag[i + j]
+            add_short(mid2, natural, bid, ask)
         else:
-            for j in range(n):
-                mid2[j] -= m.q_bid[i + j] + m.q_ask[i + j]
-                natural[j] -= m.q_bid[i + j]
-                bad |= m.q_flag[i + j]
+            add_long(mid2, natural, bid, ask)
     if bad != 0:
         return 0
-    book.path[USABLE_ROW, p, :n] = USABLE
+    book.slot[p].clean = 1
     return 1
 
 
-@njit
-def add_leg(m, book, p, leg, r0, r1, mid2):
-    """Add one leg's quotes to a side's mid, to natural and to the slot's usability; quotes come from anywhere."""
+@njit(**INNER)
+def add_leg(m, book, p, leg, r0, r1, side):
+    """Add one leg's quotes to a side's mid (a slot of the scratch), to natural and to usability.
+
+    Returns how many of its rows are not two-sided.
+    """
     n = r1 - r0
     leg_rows(m, book.slot[p].legs[leg], r0, r1, book.leg)
-    natural = book.path[NATURAL_CENTS, p]
-    bad = 0
+    bid, ask, flag = book.leg[BID, :n], book.leg[ASK, :n], book.leg[FLAG, :n]
+    mid2 = book.path[MID2, side, :n]
+    natural = book.path[NATURAL_CENTS, p, :n]
     if LEG_SIDE[leg] < 0:
-        for j in range(n):
-            mid2[j] += book.leg[BID, j] + book.leg[ASK, j]
-            natural[j] += book.leg[ASK, j]
-            bad |= book.leg[FLAG, j]
+        add_short(mid2, natural, bid, ask)
     else:
-        for j in range(n):
-            mid2[j] -= book.leg[BID, j] + book.leg[ASK, j]
-            natural[j] -= book.leg[BID, j]
-            bad |= book.leg[FLAG, j]
-    if bad != GOOD:
-        for j in range(n):
-            if book.leg[FLAG, j] == BAD_UNMARKED:
-                book.path[USABLE_ROW, p, j] = UNKNOWN
-            elif book.leg[FLAG, j] != GOOD and book.path[USABLE_ROW, p, j] == USABLE:
-                book.path[USABLE_ROW, p, j] = MARKED
+        add_long(mid2, natural, bid, ask)
+    bad = 0
+    for j in range(n):
+        bad += flag[j] != GOOD
+    if bad == 0:
+        return 0
+    usable = book.path[USABLE_ROW, p, :n]
+    for j in range(n):
+        if flag[j] == BAD_UNMARKED:
+            usable[j] = UNKNOWN
+        elif flag[j] != GOOD and usable[j] == USABLE:
+            usable[j] = MARKED
     return bad
 
 
-@njit
+@njit(**INNER)
 def mark_slot(m, book, p, r0, r1):
     """Cost to close slot p at mid and at natural for rows r0 <= r < r1 of one session.
 
@@ -301,16 +331,25 @@ def mark_slot(m, book, p, r0, r1):
     if m.kind == TABLE and dense_marks(m, book, p, r0, r1):
         return
     n = r1 - r0
-    mid2, call2, usable = book.path[MID2, p], book.path[MID2, book.slot.shape[0]], book.path[USABLE_ROW, p]
-    mid2[:n] = 0
-    call2[:n] = 0
+    spare = book.slot.shape[0]
+    mid2, call2 = book.path[MID2, p, :n], book.path[MID2, spare, :n]
+    usable = book.path[USABLE_ROW, p, :n]
+    mid2[:] = 0
+    call2[:] = 0
     book.path[NATURAL_CENTS, p, :n] = 0
-    usable[:n] = USABLE
+    usable[:] = USABLE
     bad = 0
     for leg in range(LEGS):
         if book.slot[p].legs[leg] >= 0:
-            bad |= add_leg(m, book, p, leg, r0, r1, mid2 if leg < SHORT_CALL else call2)
+            bad += add_leg(m, book, p, leg, r0, r1, p if leg < SHORT_CALL else spare)
+    if bad == 0 and m.kind == MODEL:
+        for j in range(n):
+            mid2[j] += call2[j]
+        book.slot[p].clean = 1
+        return
+    book.slot[p].clean = 0
     put_width2, call_width2 = side_widths2(m, book.slot[p].legs)
+    natural = book.path[NATURAL_CENTS, p]
     last = book.slot[p].last_mid2
     for j in range(n):
         if usable[j] == USABLE:
@@ -322,10 +361,17 @@ def mark_slot(m, book, p, r0, r1):
             usable[j] = UNKNOWN
         else:
             mid2[j] = last
+        natural[j] = max(natural[j], (mid2[j] + 1) // 2)  # a leg without a quote is not free to buy back
         last = mid2[j]
 
 
-@njit
+@njit(**HOT)
+def is_usable(book, p, j):
+    """Whether every leg of slot p is two-sided on scratch row j."""
+    return book.slot[p].clean == 1 or book.path[USABLE_ROW, p, j] == USABLE
+
+
+@njit(**INNER)
 def side_widths2(m, legs):
     """Widths of the put and the call vertical in half-cents (0 where the side is unused)."""
     put_width2, call_width2 = 0, 0

@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from core.jit import njit
+from core.jit import ALLOCATING, HOT, INNER, njit
 from core.pricing.black_scholes import black_greeks
 from core.pricing.model_surface import ModelShape, quote_rows, vol_at
 from core.pricing.svi import svi_total_variance
@@ -37,13 +37,13 @@ NS_PER_YEAR = 365.0 * 86400.0 * 1e9
 NO_PRICE = -1
 
 
-@njit
+@njit(**INNER)
 def years_to_expiry(m, x, r):
     """Years (ACT/365, to the minute) from row r to the expiry instant of x; negative after it."""
     return (m.exp[x].ts - m.row[r].ts) / NS_PER_YEAR
 
 
-@njit
+@njit(**INNER)
 def slice_of(m, x, r):
     """Row of v_slice that carries expiry x at row r, or -1."""
     q = m.row[r].snap
@@ -52,7 +52,7 @@ def slice_of(m, x, r):
     return m.v_index[q, x]
 
 
-@njit
+@njit(**INNER)
 def carried_greeks(m, c, r):
     """Price and greeks of contract c at row r from the last snapshot's slice, moved with the spot.
 
@@ -120,7 +120,7 @@ def shape_of(record):
     )
 
 
-@njit
+@njit(**INNER)
 def modelled_greeks(m, c, r):
     """leg_greeks on a modelled surface."""
     s = m.row[r].session
@@ -145,7 +145,7 @@ def modelled_greeks(m, c, r):
     return price, delta, gamma, vega, theta, vol
 
 
-@njit
+@njit(**ALLOCATING)
 def modelled_rows(m, c, r0, r1, bid, ask):
     """Modelled quotes of contract c for rows [r0, r1) of one session, in one vectorised pass."""
     n = r1 - r0
@@ -163,7 +163,7 @@ def modelled_rows(m, c, r0, r1, bid, ask):
     )  # fmt: skip
 
 
-@njit
+@njit(**HOT)
 def cell_index(m, c, r):
     """Index of contract c's quote cell at row r's latest snapshot, or -1."""
     q = m.row[r].snap
@@ -172,7 +172,7 @@ def cell_index(m, c, r):
     return m.con[c].cell_base + (q - m.con[c].snap_first)
 
 
-@njit
+@njit(**INNER)
 def leg_delta(m, c, r):
     """Signed delta by the leg's own smile as seen at row r; NaN where unknown or not listed."""
     if m.con[c].first > r:
@@ -187,7 +187,7 @@ def leg_delta(m, c, r):
     return m.q_delta[i]
 
 
-@njit
+@njit(**INNER)
 def carried_quote(m, c, r):
     """(bid, ask, flag) of a leg between snapshots: the slice's price, the last known half-spread."""
     price, delta, _, vega, _, _ = carried_greeks(m, c, r)
@@ -219,7 +219,8 @@ def leg_rows(m, c, r0, r1, quote):
     """Quotes of contract c for rows r0 <= r < r1 of one session, into the rows BID, ASK (cents) and FLAG of `quote`."""
     if m.kind == MODEL:
         modelled_rows(m, c, r0, r1, quote[BID], quote[ASK])
-        quote[FLAG, : r1 - r0] = GOOD
+        for j in range(r1 - r0):  # 0/0 is the model's answer to an input it does not know
+            quote[FLAG, j] = GOOD if quote[ASK, j] > 0 else BAD_UNMARKED
         return
     for r in range(r0, r1):
         j = r - r0
@@ -238,7 +239,7 @@ def leg_rows(m, c, r0, r1, quote):
                 quote[FLAG, j] = BAD_MARKED  # an older quote marks, and does no more
 
 
-@njit
+@njit(**HOT)
 def dense_rows(m, c, r0, r1):
     """Index of the first cell if rows r0..r1 are all quoted cells of contract c in one run, else -1."""
     i = cell_index(m, c, r0)

@@ -21,6 +21,7 @@ LEGS = 4
 LEG_NAMES = ("put_long", "put_short", "call_short", "call_long")
 LEG_SIGN = (1, -1, -1, 1)
 MULTIPLIER = 100
+OPEN_MINUTE = 9 * 60 + 30  # every regular session opens at 09:30 New York
 
 # How a market is quoted.
 TABLE, CARRIED, MODEL = 0, 1, 2  # every row quoted | snapshots, a surface between | a surface alone
@@ -109,7 +110,8 @@ class Market(NamedTuple):
     q_stick: Array  # float64 (Q) skew stickiness known at the snapshot
     v_index: Array  # int32 (Q, X) slice of an expiry at a snapshot, -1 none
     v_slice: Array  # float64 (V, 9): spot, forward, a, b, rho, m, sigma, years, discount
-    shape: Any  # ModelShape of the modelled surface
+    quote_kind: int  # what a quote of this market is: KIND_QUOTED or KIND_MODELLED
+    shape: Any  # ModelShape of the modelled surface, as a record
     price_scale: float  # 1 for SPY, 10 for the index
 
 
@@ -156,7 +158,7 @@ class Rules(NamedTuple):
 class Costs(NamedTuple):
     """How packages fill and what they cost (see core.costs)."""
 
-    fill: int  # FRACTION or LIMIT
+    order_type: int  # FRACTION or LIMIT
     open_frac: float  # net = natural + frac * (mid - natural)
     close_frac: float
     order_life: int  # tradable rows an entry order may work
@@ -182,6 +184,7 @@ SLOT = [
     ("above", "i4"),  # the last mid was beyond the stop
     ("tries", "i4"),  # rows a close has been working
     ("event", "i4"),  # next row at which the slot needs attention
+    ("clean", "i4"),  # 1: every row laid out in the scratch is usable
     ("legs", "i4", (LEGS,)),  # contract ids, -1 unused
     ("last_mid2", "i8"),  # last known mark, half-cents per share
     ("mae", "i8"),  # cents, worst and best open P&L
@@ -221,7 +224,7 @@ class Book(NamedTuple):
 
     head: Any  # HEAD record
     slot: Array  # SLOT (P), one per open structure
-    path: Array  # int64 (3, P + 1, W): MID2, NATURAL and USABLE of each slot per row of the session; slot P is scratch
+    path: Array  # int32 (3, P + 1, W): MID2, NATURAL and USABLE of each slot per row of the session; slot P is scratch
     leg: Array  # int32 (3, W) scratch: BID, ASK, FLAG of one leg per row
 
 
@@ -265,8 +268,9 @@ def record_of(values: Any) -> Any:
 # Columns of Ledger.t_int and Ledger.f_int, by name.
 TRADE_FIELDS = (
     "opened decided expiry leg0 leg1 leg2 leg3 contracts credit width fees closed exit_decided debit reason "
-    "pnl mae mfe max_loss overshoot kinds conflict key"
+    "pnl mae mfe max_loss overshoot kinds mark key"
 ).split()
+# A fill moves quantity x price2 / 2 x 100 cents; an amount of money (interest) quantity x price2 / 2 cents.
 FILL_FIELDS = "row trade event leg contract quantity price2 bid ask fee snap kind reason".split()
 T = {name: i for i, name in enumerate(TRADE_FIELDS)}
 F = {name: i for i, name in enumerate(FILL_FIELDS)}
@@ -336,7 +340,7 @@ REASONS = {
     Reason.EXPIRY_FLAT: ("exit", "flat before expiry"),
     Reason.SETTLED: ("exit", "settled at expiry"),
     Reason.STATED: ("exit", "stated close"),
-    Reason.CLOSE_WORKING: ("wait", "a close is working and has found no two-sided quote"),
+    Reason.CLOSE_WORKING: ("wait", "a close is working: no two-sided quote yet, or natural beyond the width"),
     Reason.OPEN_AT_END: ("open", "open when the market ends"),
 }
 REASON_NAMES = {code: name.lower() for name, code in Reason._asdict().items()}

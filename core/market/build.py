@@ -1,6 +1,6 @@
 """Assembling a store from tables of bars and quotes: rows, contracts, cells, surfaces.
 
-    bars + quotes -> sessions and rows -> contracts -> quality -> cells -> slices, deltas, marks -> columns
+bars + quotes -> sessions and rows -> contracts -> quality -> cells -> slices, deltas, marks -> columns
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.errors import DataError
-from core.market.calendar import NS_MINUTE, Sessions, day_number, day_text, minute_of_day, sessions_between, stamp
+from core.market.calendar import NS_MINUTE, Sessions, day_number, day_text, minute_of_day, sessions_between
 from core.market.quality import GOOD as CLEAN
 from core.market.quality import classify, counts, mark_stale
 from core.market.slices import (
@@ -39,6 +39,7 @@ STYLES = {PHYSICAL_PM: "American, physical, p.m.", CASH_PM: "European, cash, p.m
 SLICE_DAYS = 250  # expiries beyond it get no surface
 STRIKE_BITS = 31  # strikes in cents are int32
 OPEN_MINUTE = 570
+NAMED_DATES = 50  # dates that quality.json names of each kind of gap
 
 
 class Bars(NamedTuple):
@@ -112,7 +113,10 @@ def session_of(ts: Any, sessions: Sessions) -> Any:
 
 
 def five_minute(bars: Bars, sessions: Sessions, source: str = "bars") -> tuple[Bars, dict[str, Any]]:
-    """Bars on the five-minute grid of their sessions, and what was dropped or missing. Of duplicates the later stays."""
+    """Bars on the five-minute grid of their sessions, and what was dropped or missing.
+
+    Of bars with one stamp the later in the file stays.
+    """
     order = np.argsort(bars.ts, kind="stable")
     bars = Bars(*(np.asarray(c)[order] for c in bars))
     session = session_of(bars.ts, sessions)
@@ -123,7 +127,7 @@ def five_minute(bars: Bars, sessions: Sessions, source: str = "bars") -> tuple[B
     kept = np.flatnonzero(keep)
     again = kept[:-1][np.diff(bars.ts[kept]) == 0]
     keep[again] = False
-    report = {
+    report: dict[str, Any] = {
         "bars_read": len(bars.ts),
         "extended_hours_dropped": int((session < 0).sum()),
         "bad_ohlc_dropped": int(((session >= 0) & ~sane).sum()),
@@ -151,9 +155,11 @@ def five_minute(bars: Bars, sessions: Sessions, source: str = "bars") -> tuple[B
     have = np.bincount(session[starts], minlength=len(sessions.day))[used]
     report["missing_bars"] = int((expected - have).sum())
     short = [day_text(sessions.day[s]) for s, n, e in zip(used, have, expected, strict=True) if n < e]
-    report["sessions_with_gaps"] = short[:50]
     between = sessions.day[used[0] : used[-1] + 1]
-    report["sessions_missing"] = [day_text(d) for d in np.setdiff1d(between, sessions.day[used])][:50]
+    absent = [day_text(d) for d in np.setdiff1d(between, sessions.day[used])]
+    for name, dates in (("sessions_with_gaps", short), ("sessions_missing", absent)):
+        report[name] = len(dates)
+        report[f"{name}_first"] = dates[:NAMED_DATES]
     return grid, report
 
 
@@ -188,9 +194,12 @@ class Rows(NamedTuple):
     close_ns: Any
 
 
-def clock(bars: Bars, sessions: Sessions, chain: Chain | None, daily: bool = False) -> Rows:
-    """Rows of the market. A snapshot after the session's close adds a row of its own; so does each
-    snapshot between the two rows of a day that has daily prices alone."""
+def clock(bars: Bars, sessions: Sessions, chain: Chain | None, evening: bool = True, daily: bool = False) -> Rows:
+    """Rows of the market.
+
+    evening : a snapshot after the session's close adds a row of its own (quotes of once or twice a day)
+    daily   : so does each snapshot between the two rows of a day that has daily prices alone
+    """
     ts = bars.ts
     extra_ts = np.empty(0, np.int64)
     extra_spot = np.empty(0)
@@ -199,15 +208,16 @@ def clock(bars: Bars, sessions: Sessions, chain: Chain | None, daily: bool = Fal
         times, at = np.unique(chain.ts, return_index=True)
         s = np.clip(np.searchsorted(sessions.close_ns, times - 4 * 60 * NS_MINUTE), 0, len(sessions.day) - 1)
         same = ((times // NS_MINUTE + sessions.offset[s]) // 1440 == sessions.day[s]) & np.isin(s, bar_session)
-        own = same & (times > sessions.close_ns[s])
+        late = times > sessions.close_ns[s]
+        own = same & late & evening
         if daily:
-            own |= same & (times > sessions.open_ns[s]) & ~np.isin(times, ts)
+            own |= same & ~late & (times > sessions.open_ns[s]) & ~np.isin(times, ts)
         extra_ts, extra_spot = times[own], chain.spot[at[own]]
         if np.isnan(extra_spot).any():
             raise DataError("a snapshot between or after the bars has no underlying price; add one to the chain")
     all_ts = np.r_[ts, extra_ts]
     order = np.argsort(all_ts, kind="stable")
-    columns = [np.r_[c, extra_spot][order] for c in (bars.open, bars.high, bars.low, bars.close)]
+    opening, high, low, close = (np.r_[c, extra_spot][order] for c in (bars.open, bars.high, bars.low, bars.close))
     volume = np.r_[bars.volume, np.zeros(len(extra_ts))][order]
     all_ts = all_ts[order]
     is_bar = np.r_[np.ones(len(ts), np.uint8), np.zeros(len(extra_ts), np.uint8)][order]
@@ -217,7 +227,7 @@ def clock(bars: Bars, sessions: Sessions, chain: Chain | None, daily: bool = Fal
     used, compact = np.unique(session, return_inverse=True)
     return Rows(
         ts=all_ts,
-        bars=Bars(all_ts, *columns, volume),
+        bars=Bars(all_ts, opening, high, low, close, volume),
         is_bar=is_bar,
         session=compact.astype(np.int32),
         days=sessions.day[used],
@@ -442,9 +452,7 @@ def seated(chain: Chain, rows: Rows) -> Seated:
         "duplicate": int((same_next & same_time).sum()),
         "superseded": int((same_next & ~same_time).sum()),
     }
-    return Seated(
-        picked(chain, keep), contracts, contracts.of_row[keep], snapshot[keep], row[keep], snap_rows, numbers
-    )
+    return Seated(picked(chain, keep), contracts, contracts.of_row[keep], snapshot[keep], row[keep], snap_rows, numbers)
 
 
 def chain_columns(chain: Chain, rows: Rows, carried: bool, rates: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -453,7 +461,8 @@ def chain_columns(chain: Chain, rows: Rows, carried: bool, rates: Any) -> tuple[
     cells = cells_of(contract, snapshot, len(contracts.strike))
     scale = max(ROOTS[r][1] for r in set(contracts.x_root.tolist()))
     table = CellTable(cells.size)
-    code = classify(chain.bid, chain.ask, chain.strike / 100.0, chain.is_call, chain.spot, chain.delta, chain.mark, scale)
+    strike = chain.strike / 100.0
+    code = classify(chain.bid, chain.ask, strike, chain.is_call, chain.spot, chain.delta, chain.mark, scale)
     mark_stale(code, chain.bid, chain.ask, chain.delta, chain.spot, previous_quote(contract, snapshot))
     table.put(cells.of_row, chain, code)
     snap_spot = np.zeros(len(snap_rows))
@@ -517,7 +526,8 @@ class CellTable:
         self.listed[at] = True
         self.extra["q_delta"][at] = chain.delta
         self.extra["q_iv"][at] = chain.iv
-        for name, column in zip(self.whole, (chain.volume, chain.interest, chain.bid_size, chain.ask_size), strict=True):
+        wholes = (chain.volume, chain.interest, chain.bid_size, chain.ask_size)
+        for name, column in zip(self.whole, wholes, strict=True):
             self.whole[name][at] = column
         if chain.mark is not None:
             self.mark(at[~good], chain.mark[~good])
@@ -582,12 +592,22 @@ class Surfaces:
         self.deltas(table, at, side, bid, ask, good, years, self.spot[q], discount)
         row = None
         if carried:
-            row = slice_row(fit_side(side, bid, ask, good, years, self.spot[q], discount), years, self.spot[q], discount)
+            fit = fit_side(side, bid, ask, good, years, self.spot[q], discount)
+            row = slice_row(fit, years, self.spot[q], discount)
         self.marks(table, at, side, bid, ask, good, row, years, discount)
         return row
 
     def deltas(
-        self, table: CellTable, at: Any, side: Any, bid: Any, ask: Any, good: Any, years: float, spot: float, discount: float
+        self,
+        table: CellTable,
+        at: Any,
+        side: Any,
+        bid: Any,
+        ask: Any,
+        good: Any,
+        years: float,
+        spot: float,
+        discount: float,
     ) -> None:
         """Own-smile deltas where the vendor gives none."""
         lacking = ~np.isfinite(table.extra["q_delta"][at])
@@ -603,7 +623,16 @@ class Surfaces:
         table.extra["q_delta"][at[lacking]] = own[lacking]
 
     def marks(
-        self, table: CellTable, at: Any, side: Any, bid: Any, ask: Any, good: Any, row: Any, years: float, discount: float
+        self,
+        table: CellTable,
+        at: Any,
+        side: Any,
+        bid: Any,
+        ask: Any,
+        good: Any,
+        row: Any,
+        years: float,
+        discount: float,
     ) -> None:
         """Fallback marks of unusable cells: parity with the other right, else the slice."""
         if good.all() or row is None:
@@ -644,26 +673,17 @@ def assemble(
     bars: Bars, sessions: Sessions, chain: Chain, daily: Daily, daily_bars: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any], str]:
     """(columns, quality report, kind) of a market made of bars (or two rows a day) and real quotes."""
-    rows = clock(bars, sessions, chain, daily_bars)
-    session = session_columns(rows, daily)
     per_session = len(np.unique(chain.ts)) / max(1, len(np.unique(chain.ts // (1440 * NS_MINUTE))))
     carried = per_session <= 2
+    rows = clock(bars, sessions, chain, evening=carried, daily=daily_bars)
+    session = session_columns(rows, daily)
     quotes, report = chain_columns(chain, rows, carried, session["s_rate"])
     quoted = np.zeros(len(rows.ts), np.uint8)
     quoted[quotes["q_row"]] = 1
     snap = np.cumsum(quoted).astype(np.int32) - 1
     session["s_decide"] = decision_rows(session, rows, quoted, carried)
     columns = {**bar_columns(rows), "quoted": quoted, "snap": snap, **session, **quotes}
-    shared = int((session["s_decide"] != -2).sum()) if carried else len(rows.days)
-    report["sessions_with_quotes"] = shared
+    report["sessions_with_quotes"] = len(np.unique(rows.session[quotes["q_row"]]))
     if np.isnan(session["s_rate"]).all():
         report["rates"] = "none given: surfaces are discounted at 0"
     return columns, report, "carried" if carried else "table"
-
-
-def stamp_of(day: int, minute: int, sessions: Sessions) -> int:
-    """UTC ns of a New York minute on a session day."""
-    at = int(np.searchsorted(sessions.day, day))
-    if at >= len(sessions.day) or sessions.day[at] != day:
-        raise DataError(f"{day_text(day)} is not a trading session; check the dates and --tz")
-    return stamp(day, minute, int(sessions.offset[at]))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from core.config import suggestion
 from core.errors import DataError
 from core.jit import ROOT
-from core.market.store import SCHEMA, Store, open_store
+from core.market.store import Store, open_store
 
 BUILT = ("history", "synthetic")
+SOURCES = (
+    *(f"core/market/{name}.py" for name in ("history", "generate", "modelled", "paths", "build", "writer", "calendar")),
+    *("core/pricing/model_surface.py", "data/presets/model_surface.yaml", "data/presets/spy_dividends.yaml"),
+)
 
 
 def store_folder() -> Path:
@@ -27,36 +30,35 @@ def names() -> list[str]:
     return sorted(p.parent.name for p in folder.glob("[!.]*/manifest.json")) if folder.exists() else []
 
 
-def _builder(name: str) -> tuple[Callable[[Path, int], Store], int]:
-    """(build function, its version) of a market that builds itself."""
+def _builder(name: str) -> Callable[[Path, int], Store]:
+    """The build function of a market that builds itself."""
     if name == "history":
-        from core.market.history import BUILDER_VERSION, build_history
+        from core.market.history import build_history
 
-        return build_history, BUILDER_VERSION
-    from core.market.generate import BUILDER_VERSION as version
+        return build_history
     from core.market.generate import build_synthetic
 
-    return build_synthetic, version
+    return build_synthetic
 
 
-def _current(path: Path, seed: int, version: int) -> bool:
-    """Whether a built store is there, of this seed, builder and schema."""
-    try:
-        manifest: dict[str, Any] = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return False
-    wanted = {"schema": SCHEMA, "seed": seed, "builder_version": version}
-    return all(manifest.get(key) == value for key, value in wanted.items())
+def recipe(seed: int) -> str:
+    """What a built market depends on: the seed and the sources and numbers that make it."""
+    digest = hashlib.sha256(str(seed).encode())
+    for source in SOURCES:
+        digest.update((ROOT / source).read_bytes())
+    return digest.hexdigest()
 
 
 def open_market(name: str, seed: int, say: Callable[[str], None]) -> Store:
     """Open a market by name; the built-in ones are made on first use (`say` tells the user)."""
     path = store_folder() / name
     if name in BUILT:
-        build, version = _builder(name)
-        if not _current(path, seed, version):
+        note = path / "recipe.txt"
+        if not note.exists() or note.read_text(encoding="utf-8") != recipe(seed):
             say(f"building the {name} market (seed {seed}), once ...")
-            return build(store_folder(), seed)
+            store = _builder(name)(path, seed)
+            note.write_text(recipe(seed), encoding="utf-8")
+            return store
     elif not (path / "manifest.json").exists():
         known = [*BUILT, *names()]
         raise DataError(

@@ -55,12 +55,17 @@ OURS = frozenset(
     "root strike bid ask iv delta volume open_interest bid_size ask_size underlying underlying_implied mark".split()
 )
 PARTS: dict[str, frozenset[str] | None] = {  # the keys of a map, and the keys within each; None: a plain value
-    **dict.fromkeys(("about", "source", "date", "checked", "layout", "delimiter", "percent", "optional", "spx_weeklies")),
+    **dict.fromkeys(("about", "source", "date", "checked")),
+    **dict.fromkeys(("layout", "delimiter", "percent", "optional", "spx_weeklies")),
     "time": frozenset(("column", "date", "format", "timezone", "unit", "length_minutes", "minutes_after_close")),
     "expiration": frozenset(("column", "format")),
     "right": frozenset(("column", "call", "put")),
     **dict.fromkeys(("columns", "call", "put", "constants"), OURS),
     "bars": frozenset(("time", "columns")),
+}
+BAR_PARTS = {
+    "time": frozenset(("column", "format", "timezone", "unit", "stamp")),
+    "columns": frozenset(("open", "high", "low", "close", "volume")),
 }
 
 
@@ -79,11 +84,24 @@ def load_map(path: Path) -> Map:
             if name not in inner:
                 raise ConfigError(f"{path.name}: unknown key {key}.{name}{suggestion(name, inner)}")
     if tree.get("layout", "long") not in ("long", "wide"):
-        raise ConfigError(f"{path.name}: layout is {tree['layout']!r}; give long (a row a contract) or wide (a row a strike)")
+        raise ConfigError(
+            f"{path.name}: layout is {tree['layout']!r}; give long (row a contract) or wide (row a strike)"
+        )
     wide = tree.get("layout") == "wide"
     for key in ("time", "expiration", "columns", *(("call", "put") if wide else ("right",))):
         if key not in tree:
             raise ConfigError(f"{path.name}: no {key}; a {'wide' if wide else 'long'} map needs it")
+    for side in ("call", "put") if wide else ("columns",):
+        known = set(tree["columns"]) | set(tree[side])
+        if not ({"strike", "bid", "ask"} <= known or {"strike", "mark"} <= known):
+            raise ConfigError(f"{path.name}: {side} does not name strike, bid and ask (or strike and mark)")
+    for key, part, names in (
+        ("time", tree["time"], ("column", "date")),
+        ("expiration", tree["expiration"], ("column",)),
+        *((("right", tree["right"], ("column",)),) if not wide else ()),
+    ):
+        if not set(names) & set(part):
+            raise ConfigError(f"{path.name}: no {key}.{' or '.join(names)}; name the column")
     return tree
 
 
@@ -100,8 +118,8 @@ def found(frame: pd.DataFrame, names: Any, path: Path) -> str:
     for name in listed(names):
         if name in frame.columns:
             return name
-    need(frame, listed(names)[:1], path)
-    raise AssertionError  # need() has raised
+    held = ", ".join(map(str, frame.columns[:12]))
+    raise DataError(f"{path.name} line 1: no column {' or '.join(listed(names))}; it has {held}")
 
 
 def chosen(frame: pd.DataFrame, names: Map, optional: Sequence[str], path: Path) -> dict[str, str]:
@@ -131,9 +149,11 @@ def long_rows(frame: pd.DataFrame, plan: Map, path: Path) -> tuple[pd.DataFrame,
         part["expiration"] = frame[expiry]
         if side:
             part["type"] = side
-            titles |= {ours: f"{titles[ours]} / {theirs}" if ours in titles else theirs for ours, theirs in names.items()}
+            for ours in plan[side].keys() & names.keys():
+                titles[ours] = f"{titles[ours]} or {names[ours]}" if ours in titles else names[ours]
         else:
-            part["type"] = np.where(rights(frame[found(frame, plan["right"]["column"], path)], path, words(plan)), "call", "put")
+            letter = frame[found(frame, plan["right"]["column"], path)]
+            part["type"] = np.where(rights(letter, path, words(plan)), "call", "put")
         parts.append(part)
     rows = pd.concat(parts) if len(parts) > 1 else parts[0]
     for name in listed(plan.get("percent", [])):
@@ -157,8 +177,8 @@ def quote_times(frame: pd.DataFrame, plan: Map, path: Path, tz: str | None) -> A
         name = found(frame, time["date"], path)
         return evenings(frame, name, path, int(time.get("minutes_after_close", 0)), formats_of(time))
     name = found(frame, time["column"], path)
-    zone = time.get("timezone", tz)
-    return stamps(frame[name], zone, path, formats_of(time), time.get("unit")) + int(time.get("length_minutes", 0)) * NS_MINUTE
+    ts = stamps(frame[name], time.get("timezone", tz), path, formats_of(time), time.get("unit"))
+    return ts + int(time.get("length_minutes", 0)) * NS_MINUTE
 
 
 def standard_monthly(days: Any) -> Any:
@@ -184,7 +204,9 @@ def split_index_roots(chain: Chain) -> tuple[Chain, dict[str, Any]]:
     return chain._replace(root=root), {"rows_taken_for_spxw": int(weekly.sum())}
 
 
-def mapped_chain(frame: pd.DataFrame, plan: Map, path: Path, asked: Asked, ts: Any = None) -> tuple[Chain, dict[str, Any]]:
+def mapped_chain(
+    frame: pd.DataFrame, plan: Map, path: Path, asked: Asked, ts: Any = None
+) -> tuple[Chain, dict[str, Any]]:
     """Quotes of a frame by its column map, and what was noticed. ts: times of the rows, where the map has none.
 
     A file without a column of roots takes the one stated by --root.
@@ -239,18 +261,20 @@ def read_generic_bars(path: Path, asked: Asked) -> Bars:
     if "bars" not in plan:
         return read_bars(path, asked)
     part = plan["bars"]
-    for key in ("time", "columns"):
+    for key, known in BAR_PARTS.items():
         if key not in part:
             raise ConfigError(f"{asked.map_file}: no bars.{key}; give both time and columns")
+        for name in part[key]:
+            if name not in known:
+                raise ConfigError(f"{asked.map_file}: unknown key bars.{key}.{name}{suggestion(name, known)}")
     frame = read_table(path, str(plan.get("delimiter", ",")))
     need(frame, [], path)
     names = chosen(frame, part["columns"], ("volume",), path)
     missing = sorted({"open", "high", "low", "close"} - set(names))
     if missing:
-        raise ConfigError(f"{asked.map_file}: no bars.columns.{missing[0]}; name the columns of open, high, low and close")
+        raise ConfigError(f"{asked.map_file}: no bars.columns.{missing[0]}; name those of open, high, low and close")
     time = part["time"]
-    ts = stamps(
-        frame[found(frame, time["column"], path)], time.get("timezone", asked.tz), path, formats_of(time), time.get("unit")
-    )
+    column = frame[found(frame, time["column"], path)]
+    ts = stamps(column, time.get("timezone", asked.tz), path, formats_of(time), time.get("unit"))
     rows = frame[list(names.values())].rename(columns={theirs: ours for ours, theirs in names.items()})
     return bars_of(rows, path, ts, time.get("stamp", asked.stamp), names)

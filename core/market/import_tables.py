@@ -181,9 +181,7 @@ def days(column: pd.Series, path: Path, formats: Sequence[str] = ISO) -> Any:
     return dates.to_numpy().astype("datetime64[D]").astype(np.int64)
 
 
-def stamps(
-    column: pd.Series, tz: str | None, path: Path, formats: Sequence[str] = ISO, unit: str | None = None
-) -> Any:
+def stamps(column: pd.Series, tz: str | None, path: Path, formats: Sequence[str] = ISO, unit: str | None = None) -> Any:
     """UTC ns of a column of times. Naive times need `tz`; wall-clock times that clocks skip or repeat are errors.
 
     unit : "s" or "ms" where the column counts them since 1970 (UTC), else None.
@@ -207,9 +205,10 @@ def stamps(
     else:
         with_offset = column.astype(str).str.strip().str.contains(WITH_OFFSET, regex=True).to_numpy()
         if with_offset.any() and not with_offset.all():
+            at = first_bad(~with_offset)
             raise DataError(
-                f"{place(path, column, first_bad(~with_offset))}: {column.name} is {column.iloc[first_bad(~with_offset)]!r}, "
-                f"without the UTC offset that other lines have; give all or none"
+                f"{place(path, column, at)}: {column.name} is {column.iloc[at]!r}, without the UTC offset that "
+                f"other lines have; give all or none"
             )
         times = parsed(column, path, formats, "time", utc=bool(with_offset.all()))
     if times.dt.tz is None:
@@ -231,7 +230,8 @@ def localized(times: pd.Series, column: pd.Series, tz: str | None, path: Path) -
         moved = times.iloc[[at]].dt.tz_localize(tz, ambiguous=np.array([True]), nonexistent="NaT")
         fault = "does not exist (clocks go forward)" if moved.isna().any() else "happens twice (clocks go back)"
         raise DataError(
-            f"{place(path, column, at)}: {column.name} {times.iloc[at]} {fault} in {tz}; check --tz, or give UTC offsets"
+            f"{place(path, column, at)}: {column.name} {times.iloc[at]} {fault} in {tz}; "
+            f"check --tz, or give UTC offsets"
         )
     return local
 
@@ -356,7 +356,9 @@ def spacing_minutes(ts: Any, path: Path) -> int:
     return int(values[times.argmax()])
 
 
-def bars_of(frame: pd.DataFrame, path: Path, ts: Any, stamp: str | None, titles: Mapping[str, str] | None = None) -> Bars:
+def bars_of(
+    frame: pd.DataFrame, path: Path, ts: Any, stamp: str | None, titles: Mapping[str, str] | None = None
+) -> Bars:
     """Bars of 1 or 5 minutes from a frame with standard names; ts as stamped in the file."""
     if stamp not in ("start", "end"):
         raise DataError(f"{path.name}: say whether bars are stamped at their start or end (--stamp start|end)")
@@ -365,8 +367,8 @@ def bars_of(frame: pd.DataFrame, path: Path, ts: Any, stamp: str | None, titles:
         raise DataError(f"{path.name}: bars are {minutes} minutes apart; 1- and 5-minute bars can be imported")
     if stamp == "start":
         ts = ts + minutes * NS_MINUTE
-    columns = [numbers(frame, n, path, titles=titles) for n in BAR_NAMES[1:]]
-    return Bars(ts, *columns, np.nan_to_num(numbers(frame, "volume", path, 0.0, titles)))
+    opening, high, low, close = (numbers(frame, n, path, titles=titles) for n in BAR_NAMES[1:])
+    return Bars(ts, opening, high, low, close, np.nan_to_num(numbers(frame, "volume", path, 0.0, titles)))
 
 
 def read_bars(path: Path, asked: Asked) -> Bars:

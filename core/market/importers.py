@@ -6,227 +6,124 @@ them. Bad input gets one error with file, line, value and remedy, and nothing is
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from core.errors import DataError
-from core.market.build import ROOTS, STYLES, Bars, Chain, Daily, assemble, daily_rows, five_minute
-from core.market.calendar import NS_DAY, NS_MINUTE, day_text, sessions_between
+from core.config import suggestion
+from core.errors import ConfigError, DataError
+from core.market.build import (
+    ROOTS,
+    STYLES,
+    Bars,
+    Chain,
+    Daily,
+    assemble,
+    daily_rows,
+    five_minute,
+    sessions_over,
+)
+from core.market.calendar import NS_DAY, NS_MINUTE, Sessions, day_text
+from core.market.import_generic import read_generic_bars, read_generic_chain
+from core.market.import_tables import (
+    NEW_YORK,
+    Asked,
+    chain_of,
+    column_names,
+    days,
+    evenings,
+    need,
+    numbers,
+    of_roots,
+    read_bars,
+    read_table,
+    stamps,
+)
+from core.market.import_vendors import (
+    read_cboe,
+    read_classic,
+    read_classic_bars,
+    read_ivolatility,
+    read_mids,
+    read_mids_bars,
+    read_optionsdx,
+    read_orats,
+    read_outcomes,
+    read_outcomes_bars,
+)
 from core.market.store import Store
 from core.market.writer import write_store
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-NEW_YORK = "America/New_York"
-BAR_NAMES = ("timestamp", "open", "high", "low", "close")
 EOD_NAMES = ("date", "root", "expiration", "strike", "type", "bid", "ask")
 MINUTE_NAMES = ("timestamp", "root", "expiration", "strike", "type", "bid", "ask")
+DAILY_NAMES = ("date", "open", "high", "low", "close")
+UNDERLYINGS = {"SPY": "SPY", "XSP": "XSP", "SPX": "SPX", "SPXW": "SPX"}
 FEWEST_CONTRACTS = 40  # a snapshot with fewer is a selection, not a chain
 SELECTION_SHARE = 0.5  # ... when so many snapshots are that thin
+SPOT_TOLERANCE = 0.1  # bars further than this from the chain's own spot are another underlying's
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """A CSV or Parquet file as a frame; whatever cannot be read is a DataError."""
-    import pandas as pd
-    import pyarrow as pa
+def read_standard(path: Path, asked: Asked) -> tuple[Chain, dict[str, Any]]:
+    """Quotes with columns (date | timestamp), root, expiration, strike, type, bid, ask and what else there is.
 
-    if not path.exists():
-        raise DataError(f"{path}: no such file; check the path")
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            return pd.read_parquet(path)
-        frame = pd.read_csv(path)
-    except (OSError, ValueError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name}: cannot be read ({' '.join(str(error).split())[:160]}); is the file complete?") from None
-    if frame.shape[1] == 1 and any(mark in str(frame.columns[0]) for mark in ";\t|"):
-        raise DataError(f"{path.name} line 1: one column {frame.columns[0][:60]!r}; save it with commas between the columns")
-    return frame
-
-
-def need(frame: pd.DataFrame, names: tuple[str, ...], path: Path) -> None:
-    missing = [n for n in names if n not in frame.columns]
-    if missing:
-        raise DataError(
-            f"{path.name} line 1: no column {', '.join(missing)}; it has {', '.join(map(str, frame.columns[:12]))}"
-        )
-    if len(frame) == 0:
-        raise DataError(f"{path.name}: no rows")
-
-
-def numbers(frame: pd.DataFrame, name: str, path: Path, fallback: float = np.nan) -> Any:
-    """A column as float64; text that is no number is a DataError with its line."""
-    import pandas as pd
-
-    if name not in frame.columns:
-        return np.full(len(frame), fallback)
-    column = frame[name]
-    values = pd.to_numeric(column, errors="coerce")
-    bad = values.isna() & column.notna()
-    if bad.any():
-        at = int(np.flatnonzero(bad.to_numpy())[0])
-        raise DataError(f"{path.name} line {at + 2}: {name} is {column.iloc[at]!r}; give a number or leave it empty")
-    return values.to_numpy(np.float64)
-
-
-def stamps(column: pd.Series, tz: str | None, path: Path) -> Any:
-    """UTC ns of a column of times. Naive times need `tz`; ambiguous or absent wall-clock times are an error."""
-    import pandas as pd
-
-    try:
-        times = pd.to_datetime(column)
-        if times.dt.tz is None:
-            if tz is None:
-                raise DataError(f"{path.name}: {column.name} has no timezone; say which with --tz (such as {NEW_YORK} or UTC)")
-            times = times.dt.tz_localize(tz)
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        text = " ".join(str(error).split())[:140]
-        raise DataError(f"{path.name}: {column.name} cannot be read as times ({text}); check --tz and the format") from None
-    if times.isna().any():
-        at = int(np.flatnonzero(times.isna().to_numpy())[0])
-        raise DataError(f"{path.name} line {at + 2}: {column.name} is empty")
-    return times.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[ns]").astype(np.int64)
-
-
-def days(column: pd.Series, path: Path) -> Any:
-    """Days since 1970 of a column of dates."""
-    import pandas as pd
-
-    try:
-        dates = pd.to_datetime(column)
-    except (ValueError, TypeError) as error:
-        text = " ".join(str(error).split())[:140]
-        raise DataError(f"{path.name}: {column.name} cannot be read as dates ({text})") from None
-    return dates.to_numpy().astype("datetime64[D]").astype(np.int64)
-
-
-# ---------------------------------------------------------------- bars
-
-
-def spacing_minutes(ts: Any) -> int:
-    """The commonest distance of consecutive stamps, in minutes."""
-    gaps = np.diff(np.unique(ts)) // NS_MINUTE
-    if len(gaps) == 0:
-        raise DataError("a single bar is no market")
-    values, times = np.unique(gaps, return_counts=True)
-    return int(values[times.argmax()])
-
-
-def read_bars(path: Path, tz: str | None, stamp: str | None) -> Bars:
-    """Intraday bars of 1 or 5 minutes with columns timestamp, open, high, low, close[, volume], stamped as stated."""
+    A timestamp is the start of its minute, the quote that minute's close. A date is the evening of that
+    session: 15 minutes after the close where the file holds the spot implied then (`underlying_implied`).
+    """
     frame = read_table(path)
-    need(frame, BAR_NAMES, path)
-    if stamp not in ("start", "end"):
-        raise DataError(f"{path.name}: say whether bars are stamped at their start or end (--stamp start|end)")
-    ts = stamps(frame["timestamp"], tz, path)
-    minutes = spacing_minutes(ts)
-    if minutes not in (1, 5):
-        raise DataError(f"{path.name}: bars are {minutes} minutes apart; 1- and 5-minute bars can be imported")
-    if stamp == "start":
-        ts = ts + minutes * NS_MINUTE
-    columns = [numbers(frame, n, path) for n in BAR_NAMES[1:]]
-    return Bars(ts, *columns, np.nan_to_num(numbers(frame, "volume", path, 0.0)))
+    intraday = "timestamp" in frame.columns
+    need(frame, MINUTE_NAMES if intraday else EOD_NAMES, path)
+    frame, notes = of_roots(frame, path, asked.roots)
+    if intraday:
+        ts = stamps(frame["timestamp"], asked.tz, path) + NS_MINUTE
+    else:
+        ts = evenings(frame, "date", path, 15 if "underlying_implied" in frame.columns else 0)
+    return chain_of(frame, path, ts), notes
 
 
-def is_daily(path: Path) -> bool:
-    """Whether a bar file holds one row a day (a `date` column instead of `timestamp`)."""
-    frame = read_table(path)
-    return "date" in frame.columns and "timestamp" not in frame.columns
+# ---------------------------------------------------------------- what cannot be used
 
 
-def read_daily_bars(path: Path) -> tuple[Any, Any, Any, Any, Any]:
-    """(days, open, high, low, close) of a daily file, in order."""
-    frame = read_table(path)
-    need(frame, ("date", "open", "high", "low", "close"), path)
-    number = days(frame["date"], path)
-    order = np.argsort(number)
-    return (number[order], *(numbers(frame, n, path)[order] for n in ("open", "high", "low", "close")))
-
-
-# ---------------------------------------------------------------- chains
-
-
-def is_call(column: pd.Series, path: Path) -> Any:
-    letter = column.astype(str).str.strip().str.lower().str[:1]
-    bad = ~letter.isin(["c", "p"])
-    if bad.any():
-        at = int(np.flatnonzero(bad.to_numpy())[0])
-        raise DataError(f"{path.name} line {at + 2}: type is {column.iloc[at]!r}; give call or put")
-    return (letter == "c").to_numpy()
-
-
-def quote_times(frame: pd.DataFrame, path: Path, tz: str | None) -> Any:
-    """UTC ns of each quote: its minute's end, or the evening of its date (16:15 where the file holds the
-    spot implied at that time, `underlying_implied`, else 16:00; 13:00 or 13:15 on early closes)."""
-    if "timestamp" in frame.columns:
-        return stamps(frame["timestamp"], tz, path) + NS_MINUTE
-    day = days(frame["date"], path)
-    sessions = sessions_between(int(day.min()), int(day.max()))
-    at = np.searchsorted(sessions.day, day)
-    found = at < len(sessions.day)
-    found &= sessions.day[np.minimum(at, len(sessions.day) - 1)] == day
-    if not found.all():
-        line = int(np.flatnonzero(~found)[0])
-        raise DataError(f"{path.name} line {line + 2}: {day_text(day[line])} is not a trading session")
-    late = 15 * NS_MINUTE if "underlying_implied" in frame.columns else 0
-    return sessions.close_ns[at] + late
-
-
-def read_chain(path: Path, tz: str | None) -> Chain:
-    """Quotes with columns (date | timestamp), root, expiration, strike, type, bid, ask and what else there is."""
-    frame = read_table(path)
-    need(frame, MINUTE_NAMES if "timestamp" in frame.columns else EOD_NAMES, path)
-    return chain_of(frame, path, quote_times(frame, path, tz))
-
-
-def chain_of(frame: pd.DataFrame, path: Path, ts: Any) -> Chain:
-    """A Chain from a frame with standard column names; spot from underlying_implied, else underlying."""
-    root = frame["root"].astype(str).str.strip().str.upper().to_numpy(dtype=object)
-    unknown = sorted(set(root.tolist()) - set(ROOTS))
-    if unknown:
-        raise DataError(f"{path.name}: root {unknown[0]!r} is not known; this version trades {', '.join(ROOTS)}")
-    spot_name = "underlying_implied" if "underlying_implied" in frame.columns else "underlying"
-    strike = numbers(frame, "strike", path)
-    if not (strike > 0).all():
-        line = int(np.flatnonzero(~(strike > 0))[0])
-        raise DataError(f"{path.name} line {line + 2}: strike is {frame['strike'].iloc[line]!r}; give a positive price")
-    iv, delta = numbers(frame, "iv", path), numbers(frame, "delta", path)
-    # The feed writes 0 for an IV it could not solve; its delta (0 or +-1) is then no measurement either.
-    delta = np.where(iv > 0.0, delta, np.nan)
-    whole = [np.nan_to_num(numbers(frame, n, path)) for n in ("volume", "open_interest", "bid_size", "ask_size")]
-    return Chain(
-        ts=ts,
-        spot=numbers(frame, spot_name, path),
-        root=root,
-        day=days(frame["expiration"], path),
-        strike=np.round(strike * 100).astype(np.int64),
-        is_call=is_call(frame["type"], path),
-        bid=numbers(frame, "bid", path),
-        ask=numbers(frame, "ask", path),
-        iv=np.where(iv > 0.0, iv, np.nan),
-        delta=delta,
-        volume=whole[0],
-        interest=whole[1],
-        bid_size=whole[2],
-        ask_size=whole[3],
-    )
-
-
-def check_chain(chain: Chain, path: Path) -> None:
-    """Refuse what cannot give a strategy return: one side missing, or contracts picked from a chain."""
+def check_sides(chain: Chain, path: Path) -> None:
+    """A condor needs both sides, and one market has one underlying."""
     for side, name in ((chain.is_call, "calls"), (~chain.is_call, "puts")):
         if not side.any():
             raise DataError(f"{path.name}: no {name}; a condor needs both sides of the chain")
-    per_snapshot = np.unique(np.column_stack([chain.ts, chain.day]), axis=0, return_counts=True)[1]
-    _, contracts = np.unique(chain.ts, return_counts=True)
-    if np.mean(contracts < FEWEST_CONTRACTS) > SELECTION_SHARE:
+    roots = sorted(set(chain.root.tolist()))
+    if len({UNDERLYINGS[r] for r in roots}) > 1:
         raise DataError(
-            f"{path.name}: {int(np.median(contracts))} contracts a snapshot ({int(np.median(per_snapshot))} an expiry); "
-            f"that is a selection, not a chain, and a return on it would be biased. Give the full chain, "
-            f"or add --thin to store it for checks of prices and greeks only"
+            f"{path.name}: roots {', '.join(roots)} have different underlyings; choose with --root {roots[0]}"
+        )
+
+
+def check_full(chain: Chain, path: Path) -> None:
+    """Refuse contracts picked from a chain: a strategy's return on them would be biased."""
+    contracts = np.unique(chain.ts, return_counts=True)[1]
+    if np.mean(contracts < FEWEST_CONTRACTS) <= SELECTION_SHARE:
+        return
+    expiries = np.unique(chain.ts // NS_MINUTE * 100_000 + chain.day, return_counts=True)[1]
+    raise DataError(
+        f"{path.name}: {int(np.median(contracts))} contracts a snapshot ({int(np.median(expiries))} an expiry); "
+        f"that is a selection, not a chain, and a return on it would be biased. Give the full chain, "
+        f"or add --thin to store it for checks of prices and greeks only"
+    )
+
+
+def check_underlying(chain: Chain, bars: Bars, chain_path: Path, bars_path: Path) -> None:
+    """The chain's own spot must be near the bars' price of the same day, where there is one."""
+    at = np.searchsorted(bars.ts, chain.ts, side="right") - 1
+    known = (chain.spot > 0.0) & (at >= 0)
+    known &= chain.ts - bars.ts[np.maximum(at, 0)] < NS_DAY
+    if not known.any():
+        return
+    price = float(np.median(bars.close[at[known]]))
+    spot = float(np.median(chain.spot[known]))
+    if abs(spot / price - 1.0) > SPOT_TOLERANCE:
+        raise DataError(
+            f"{chain_path.name}: its underlying is near {spot:.2f}, but {bars_path.name} is near {price:.2f} at the "
+            f"same times; give bars of the chain's underlying, unadjusted"
         )
 
 
@@ -240,11 +137,44 @@ def fill_spot(chain: Chain, bars: Bars) -> Chain:
     return chain._replace(spot=spot)
 
 
-# ---------------------------------------------------------------- the command
+# ---------------------------------------------------------------- daily files
 
-BarReader = Callable[[Path, "str | None", "str | None"], Bars]
-ChainReader = Callable[[Path, "str | None"], Chain]
-READERS: dict[str, tuple[BarReader, ChainReader]] = {"standard": (read_bars, read_chain)}
+
+def is_daily(path: Path) -> bool:
+    """Whether a bar file holds one row a day (a `date` column instead of `timestamp`)."""
+    names = column_names(path)
+    return set(DAILY_NAMES) <= set(names) and "timestamp" not in names
+
+
+def read_daily_bars(path: Path) -> tuple[Any, Any, Any, Any, Any]:
+    """(days, open, high, low, close) of a daily file, in order; a day given twice is an error."""
+    frame = read_table(path)
+    need(frame, DAILY_NAMES, path)
+    number = days(frame["date"], path)
+    order = np.argsort(number, kind="stable")
+    again = np.flatnonzero(np.diff(number[order]) == 0)
+    if len(again):
+        raise DataError(f"{path.name}: {day_text(number[order][again[0]])} stands twice; give one row a day")
+    return (number[order], *(numbers(frame, n, path)[order] for n in DAILY_NAMES[1:]))
+
+
+def daily_bars(path: Path, chain: Chain) -> tuple[Bars, Sessions, dict[str, Any], dict[int, float]]:
+    """Two rows a session around the chain's life from daily prices; their sessions, report and official closes."""
+    number, *prices = read_daily_bars(path)
+    quote_days = chain.ts // NS_DAY
+    keep = (number >= quote_days.min() - 3) & (number <= max(quote_days.max(), chain.day.max()))
+    if not keep.any():
+        raise DataError(
+            f"chain and bars share no session: {path.name} holds {day_text(number[0])} to "
+            f"{day_text(number[-1])}, quotes {day_text(quote_days.min())} to {day_text(quote_days.max())}; "
+            f"give bars of the chain's dates"
+        )
+    opening, high, low, close = prices
+    sane = np.isfinite(np.column_stack(prices)).all(1) & (low > 0)
+    sane &= (high >= np.maximum(opening, close) - 1e-9) & (low <= np.minimum(opening, close) + 1e-9)
+    report = {"daily_bars": int((keep & sane).sum()), "bad_ohlc_dropped": int((keep & ~sane).sum())}
+    bars, sessions = daily_rows(number[keep & sane], *(p[keep & sane] for p in prices))
+    return bars, sessions, report, {int(d): float(p) for d, p in zip(number, close, strict=True) if p > 0}
 
 
 def daily_values(close: Path | None, rates: Path | None) -> Daily:
@@ -270,6 +200,40 @@ def daily_values(close: Path | None, rates: Path | None) -> Daily:
     return Daily(closes, {}, rate)
 
 
+# ---------------------------------------------------------------- the command
+
+BarReader = Callable[[Path, Asked], Bars]
+ChainReader = Callable[[Path, Asked], tuple[Chain, dict[str, Any]]]
+READERS: dict[str, tuple[BarReader, ChainReader]] = {
+    "standard": (read_bars, read_standard),
+    "classic": (read_classic_bars, read_classic),
+    "optionsdx": (read_bars, read_optionsdx),
+    "ivolatility": (read_bars, read_ivolatility),
+    "orats": (read_bars, read_orats),
+    "cboe": (read_bars, read_cboe),
+    "generic": (read_generic_bars, read_generic_chain),
+    "mids": (read_mids_bars, read_mids),
+    "outcomes": (read_outcomes_bars, read_outcomes),
+}
+
+
+def reader_of(format_name: str) -> tuple[BarReader, ChainReader]:
+    if format_name not in READERS:
+        raise ConfigError(
+            f"unknown format {format_name!r}{suggestion(format_name, READERS)}; the formats are {', '.join(READERS)}"
+        )
+    return READERS[format_name]
+
+
+def roots_asked(root: str | None) -> tuple[str, ...]:
+    """'SPX,SPXW' -> those roots; an unknown one is a ConfigError."""
+    roots = tuple(r.strip().upper() for r in root.split(",")) if root else ()
+    for name in roots:
+        if name not in ROOTS:
+            raise ConfigError(f"--root {name}: not a root that this version trades; give some of {', '.join(ROOTS)}")
+    return roots
+
+
 def import_market(
     format_name: str,
     bars_path: Path,
@@ -281,42 +245,54 @@ def import_market(
     thin: bool = False,
     closes: Path | None = None,
     rates: Path | None = None,
+    root: str | None = None,
+    map_file: Path | None = None,
 ) -> Store:
-    """Read, check, assemble and write one market; returns the opened store."""
-    bar_reader, chain_reader = READERS[format_name]
-    chain = chain_reader(chain_path, tz)
+    """Read, check, assemble and write one market; returns the opened store.
+
+    tz, stamp : zone of naive times; whether bars are stamped at their start or end (a vendor's format may say)
+    thin      : store a selection of contracts too, for checks of prices and greeks only
+    closes    : daily file with official closes; rates: daily file of cash rates
+    root      : the root, or roots with commas between, to take from the chain
+    map_file  : column map of the generic format
+    """
+    bar_reader, chain_reader = reader_of(format_name)
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ConfigError(f"--name {name!r}: a market's name has letters, digits, '_', '-' and '.' only")
+    asked = Asked(tz, stamp, roots_asked(root), map_file)
+    chain, notes = chain_reader(chain_path, asked)
+    check_sides(chain, chain_path)
     if not thin:
-        check_chain(chain, chain_path)
+        check_full(chain, chain_path)
     daily = daily_values(closes, rates)
-    if is_daily(bars_path):
-        number, *prices = read_daily_bars(bars_path)
-        quote_days = chain.ts // NS_DAY
-        keep = (number >= quote_days.min() - 3) & (number <= max(quote_days.max(), chain.day.max()))
-        if not keep.any():
-            raise DataError(
-                f"chain and bars share no session: {bars_path.name} holds {day_text(number[0])} to "
-                f"{day_text(number[-1])}, quotes start {day_text(quote_days.min())}"
-            )
-        bars, sessions = daily_rows(number[keep], *(p[keep] for p in prices))
-        report: dict[str, Any] = {"daily_bars": int(keep.sum())}
-        if not daily.close:
-            daily = daily._replace(close={int(d): float(p) for d, p in zip(number, prices[3], strict=True)})
+    only_daily = is_daily(bars_path)
+    if only_daily:
+        bars, sessions, report, official = daily_bars(bars_path, chain)
+        daily = daily._replace(close=daily.close or official)
     else:
-        raw = bar_reader(bars_path, tz, stamp)
-        sessions = sessions_between(int(raw.ts.min() // NS_DAY) - 1, int(raw.ts.max() // NS_DAY) + 1)
-        bars, report = five_minute(raw, sessions)
-    chain = fill_spot(chain, bars)
-    columns, quality, kind = assemble(bars, sessions, chain, daily)
+        raw = bar_reader(bars_path, asked)
+        sessions = sessions_over(int(raw.ts.min() // NS_DAY) - 1, int(raw.ts.max() // NS_DAY) + 1)
+        bars, report = five_minute(raw, sessions, bars_path.name)
+    check_underlying(chain, bars, chain_path, bars_path)
+    columns, quality, kind = assemble(bars, sessions, fill_spot(chain, bars), daily, only_daily)
     quality["bars"] = report
+    quality["reader"] = notes
+    facts = facts_of(name, kind, format_name, (bars_path, chain_path), chain, thin)
+    return write_store(folder / name, columns, facts, quality)
+
+
+def facts_of(
+    name: str, kind: str, format_name: str, files: tuple[Path, Path], chain: Chain, thin: bool
+) -> dict[str, Any]:
+    """What the manifest says of the market beside its columns."""
     roots = sorted(set(chain.root.tolist()))
-    facts = {
+    return {
         "name": name,
         "kind": kind,
         "price_scale": max(ROOTS[r][1] for r in roots),
-        "source": {"format": format_name, "bars": bars_path.name, "chain": chain_path.name},
+        "source": {"format": format_name, "bars": files[0].name, "chain": files[1].name},
         "timezone": NEW_YORK,
         "roots": {r: {"settlement": STYLES[ROOTS[r][0]], "multiplier": 100} for r in roots},
-        "quotes": "real",
+        "quotes": "modelled" if format_name == "classic" else "real",
         "thin": thin,
     }
-    return write_store(folder / name, columns, facts, quality)

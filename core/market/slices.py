@@ -16,7 +16,7 @@ from core.pricing.black_scholes import black_greeks
 from core.pricing.implied_vol import implied_vol
 from core.pricing.svi import SVI_OK, fit_snapshot_slice, parity_forward, svi_vol
 
-STICK_PRIOR_WEIGHT = 4e-6  # sum of (slope x move)^2 that the prior of 0 is worth: a few days of 1 % moves
+STICK_PRIOR_WEIGHT = 4e-5  # sum of (slope x move)^2 that the prior of 0 is worth: about a month of 1 % moves
 STICK_LIMIT = 2.0
 STICK_POINTS = np.array([-1.5, -1.0, -0.5, 0.5, 1.0])  # strikes compared, in standard deviations
 LAST_RESORT = 3  # snapshots that a slice may stand in for a missing one
@@ -129,7 +129,9 @@ def fill_forward(v_index: Any, v_slice: Any) -> Any:
 
 
 @njit
-def own_smile_delta(strike, put_bid, put_ask, call_bid, call_ask, put_ok, call_ok, years, spot, discount, put_delta, call_delta):
+def own_smile_delta(
+    strike, put_bid, put_ask, call_bid, call_ask, put_ok, call_ok, years, spot, discount, put_delta, call_delta
+):
     """Deltas of one expiry by each strike's own out-of-the-money volatility (NaN where it has none).
 
     Arrays by strike, $; results into put_delta and call_delta. Returns the parity forward.

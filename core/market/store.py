@@ -21,7 +21,8 @@ from core.types import (
     CARRIED,
     CONTRACT,
     EXPIRY,
-    KIND_NAMES,
+    KIND_MODELLED,
+    KIND_QUOTED,
     MODEL,
     ROW,
     SESSION,
@@ -56,7 +57,8 @@ class Store(NamedTuple):
 
     @property
     def modelled(self) -> bool:
-        return self.manifest["kind"] == "model"
+        """Whether its quotes come from a model, tabulated or not."""
+        return self.manifest["quotes"] != "real"
 
 
 def columns_hash(columns: dict[str, Any], facts: dict[str, Any]) -> str:
@@ -117,8 +119,28 @@ def market_of(store: Store, intraday_quotes: str = "snapshot") -> Market:
         exp=records(EXPIRY, columns, {name: f"e_{name}" for name, _ in EXPIRY}),
         con=records(CONTRACT, columns, {**{name: f"c_{name}" for name, _ in CONTRACT}, **CELL_COLUMNS}),
         **{name: columns[name] for name in Market._fields if name[:2] in ("q_", "v_")},
+        quote_kind=KIND_QUOTED if store.manifest["quotes"] == "real" else KIND_MODELLED,
         shape=record_of(shape),
         price_scale=float(store.manifest["price_scale"]),
+    )
+
+
+def empty_market() -> Market:
+    """A market without rows, of the types that every store has: compiling for it compiles for all."""
+    arrays = {"q_bid": (0,), "q_ask": (0,), "q_flag": (0,), "q_delta": (0,), "q_stick": (0,), "v_index": (0, 0)}
+    kinds = {"q_bid": "i4", "q_ask": "i4", "q_flag": "u1", "q_delta": "f4", "q_stick": "f8", "v_index": "i4"}
+    return Market(
+        kind=MODEL,
+        row=frozen(np.zeros(0, dtype_of(ROW)).view(np.recarray)),
+        track=frozen(np.zeros((len(TRACKS), 0))),
+        ses=frozen(np.zeros(0, dtype_of(SESSION)).view(np.recarray)),
+        exp=frozen(np.zeros(0, dtype_of(EXPIRY)).view(np.recarray)),
+        con=frozen(np.zeros(0, dtype_of(CONTRACT)).view(np.recarray)),
+        **{name: frozen(np.zeros(shape, kinds[name])) for name, shape in arrays.items()},
+        v_slice=frozen(np.zeros((0, 9))),
+        quote_kind=KIND_QUOTED,
+        shape=record_of(NO_SHAPE),
+        price_scale=1.0,
     )
 
 
@@ -151,11 +173,3 @@ def rows_between(store: Store, start: str | None, end: str | None) -> tuple[int,
     if low >= high:
         raise DataError(f"market '{store.name}' has no session from {start or first} to {end or last}")
     return int(store.columns["s_start"][low]), int(store.columns["s_end"][high - 1])
-
-
-def quote_kinds(store: Store) -> list[str]:
-    """The kinds of quotes that a run on this store can meet, best first."""
-    kind = store.manifest["kind"]
-    if kind == "model":
-        return [KIND_NAMES[2]]
-    return [KIND_NAMES[0]] if kind == "table" else [KIND_NAMES[0], KIND_NAMES[1]]

@@ -31,14 +31,33 @@ def write_json(path: Path, value: Any) -> None:
         file.write("\n")
 
 
+def put_in_place(building: Path, path: Path) -> None:
+    """Rename a finished folder to its name; a store that is there already comes back if that fails."""
+    if not path.exists():
+        building.rename(path)
+        return
+    retired = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
+    path.rename(retired / "store")
+    try:
+        building.rename(path)
+    except OSError:
+        (retired / "store").rename(path)
+        raise
+    finally:
+        shutil.rmtree(retired, ignore_errors=True)
+
+
 def write_store(path: Path, columns: dict[str, Any], facts: dict[str, Any], quality: dict[str, Any]) -> Store:
     """Write columns, manifest.json and quality.json, and open the result.
 
     facts : name, kind (table, carried, model), price_scale, source, timezone, roots and whatever
             else describes the market; they are part of the hash, the time of writing is not.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    except OSError as error:
+        raise DataError(f"store {path}: cannot be written ({error.strerror or error}); nothing was changed") from None
     try:
         described = {}
         for name, column in columns.items():
@@ -65,13 +84,7 @@ def write_store(path: Path, columns: dict[str, Any], facts: dict[str, Any], qual
         for file in building.iterdir():
             _flush(file)
         _flush(building)
-        if path.exists():
-            retired = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
-            path.rename(retired / "store")
-            building.rename(path)
-            shutil.rmtree(retired, ignore_errors=True)
-        else:
-            building.rename(path)
+        put_in_place(building, path)
     except OSError as error:
         raise DataError(f"store {path}: cannot be written ({error.strerror or error}); nothing was changed") from None
     finally:

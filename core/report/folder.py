@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import importlib.metadata
 import json
+import os
 import platform
 from collections.abc import Iterable
 from pathlib import Path
@@ -45,9 +46,9 @@ if TYPE_CHECKING:
 
 PACKAGES = ("numpy", "numba", "pandas", "scipy", "pyarrow", "plotly", "matplotlib", "arch", "exchange_calendars")
 TRADE_COLUMNS = (
-    "trade_id campaign_id structure entry_time exit_time expiry put_long put_short call_short call_long contracts "
-    "credit debit fees pnl max_adverse max_favourable max_loss exit_reason stop_overshoot quote_kinds attr_delta attr_gamma "
-    "attr_theta attr_vega attr_spread attr_residual"
+    "trade_id campaign_id structure entry_decided entry_time exit_decided exit_time expiry "
+    "put_long put_short call_short call_long contracts credit debit fees pnl max_adverse max_favourable max_loss exit_reason stop_overshoot quote_kinds "
+    "attr_delta attr_gamma attr_theta attr_vega attr_spread attr_residual"
 ).split()
 FILL_COLUMNS = "time trade_id event contract side quantity multiplier price bid ask mid fee quote_time kind".split()
 
@@ -114,9 +115,11 @@ def trade_lines(result: BacktestResult, parts: Any, times: list[str]) -> list[st
         ]
         part = [f"{p / 100:.2f}" for p in parts[i]]
         fields = [
-            str(i), str(i), structure, times[t[T["opened"]]], times[t[T["closed"]]] if closed else "",
+            str(i), str(i), structure, times[t[T["decided"]]], times[t[T["opened"]]],
+            times[t[T["exit_decided"]]] if closed else "", times[t[T["closed"]]] if closed else "",
             day_text(result.market.exp[t[T["expiry"]]].day), *strikes, str(t[T["contracts"]]),
-            money(t[T["credit"]]), money(t[T["debit"]]) if closed else "", money(t[T["fees"]]), money(t[T["pnl"]]),
+            money(t[T["credit"]]), money(t[T["debit"]]) if closed else "", money(t[T["fees"]]),
+            money(t[T["pnl"]] + t[T["mark"]]),  # an open structure counts at its mark
             money(t[T["mae"]]), money(t[T["mfe"]]), money(t[T["max_loss"]]), REASON_NAMES[t[T["reason"]]],
             money(t[T["overshoot"]]) if REASON_NAMES[t[T["reason"]]] == "stop" and closed else "",
             kinds_text(t[T["kinds"]]), *part[:5], part[6],
@@ -150,7 +153,8 @@ def fill_lines(result: BacktestResult, times: list[str]) -> list[str]:
 def equity_lines(result: BacktestResult, times: list[str]) -> list[str]:
     rows = result.ledger.rows
     columns = [rows[CASH], rows[MARKS], rows[CASH] + rows[MARKS], rows[DRAWDOWN], rows[LIQUIDATION]]
-    texts = [[money(v) for v in column.tolist()] for column in columns]
+    # Two decimals of a double are exact for any number of cents below 2^53.
+    texts = [["%.2f" % v for v in (column / 100.0).tolist()] for column in columns]  # noqa: UP031
     shown = times[result.first_row : result.last_row]
     return [",".join(fields) for fields in zip(shown, *texts, strict=True)]
 
@@ -206,9 +210,14 @@ def manifest_of(result: BacktestResult, run_id: str, started: dt.datetime, logge
     }
 
 
+def reports_folder() -> Path:
+    """Where run folders and the log of trials go: reports, or QMTF_REPORTS_DIR."""
+    return Path(os.environ.get("QMTF_REPORTS_DIR", ROOT / "reports"))
+
+
 def log_trial(settings_hash: str, store_hash: str) -> int:
     """Note this trial; returns how many distinct settings have been tried on this store so far."""
-    path = ROOT / "reports" / "trials.log"
+    path = reports_folder() / "trials.log"
     path.parent.mkdir(parents=True, exist_ok=True)
     line = f"{store_hash} {settings_hash}"
     seen = set(path.read_text(encoding="utf-8").splitlines()) if path.exists() else set()
@@ -222,7 +231,7 @@ def log_trial(settings_hash: str, store_hash: str) -> int:
 def run_folder(out: str | None, command: str, settings_hash: str, started: dt.datetime) -> tuple[Path, str]:
     """(folder, run id). An existing folder is never written into."""
     run_id = f"{started:%Y%m%dT%H%M%SZ}-{command}-{settings_hash[:6]}"
-    base = Path(out) if out is not None else ROOT / "reports" / run_id
+    base = Path(out) if out is not None else reports_folder() / run_id
     folder = base
     try:
         for attempt in range(1, 100):

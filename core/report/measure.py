@@ -8,14 +8,29 @@ import numpy as np
 
 from core.attribution import PARTS, attribute
 from core.metrics import Trades, summarise
-from core.types import CASH, DRAWDOWN, EVENT_INTEREST, FRACTION, KIND_MODELLED, KIND_SURFACE, MARKS, SOFT, F, Reason, T
+from core.types import (
+    CASH,
+    DRAWDOWN,
+    EVENT_INTEREST,
+    FRACTION,
+    KIND_MODELLED,
+    KIND_SURFACE,
+    MARKS,
+    PHYSICAL_PM,
+    SOFT,
+    F,
+    Reason,
+    T,
+)
 
 if TYPE_CHECKING:
     from backtest_engine import BacktestResult
+    from core.market.store import Store
 
 FEW_TRADES = 30
 WIDE_RESIDUAL = 0.20
 SOFT_SHARE = 0.20
+PREMIUM_SESSIONS = 60  # fewer say nothing about a premium
 
 
 class Measured(NamedTuple):
@@ -97,6 +112,15 @@ def kind_shares(result: BacktestResult) -> tuple[float, float]:
     )
 
 
+def own_premium(store: Store) -> dict[str, float] | None:
+    """IV less forward realised volatility of a modelled surface; None for real quotes and short markets."""
+    if store.manifest["kind"] != "model" or store.manifest["sessions"] < PREMIUM_SESSIONS:
+        return None
+    from core.market.modelled import premium_of
+
+    return premium_of(store)
+
+
 def warnings_of(result: BacktestResult, metrics: dict[str, Any], parts: Any) -> list[str]:
     """What makes this run untrustworthy, in words."""
     found = []
@@ -112,7 +136,7 @@ def warnings_of(result: BacktestResult, metrics: dict[str, Any], parts: Any) -> 
         found.append(f"{result.store.manifest['quotes']}: a modelled premium proves no edge.")
     elif metrics["share_fills_modelled"] > 0:
         found.append(f"{metrics['share_fills_modelled']:.0%} of fills rest on surface marks, not on quotes.")
-    premium = result.store.manifest.get("premium")
+    premium = own_premium(result.store)
     if premium is not None:
         found.append(
             f"The market's own surface put in a premium: at-the-money IV less forward realised volatility "
@@ -125,12 +149,21 @@ def warnings_of(result: BacktestResult, metrics: dict[str, Any], parts: Any) -> 
     gross = np.abs(parts[done, :-1]).sum()
     if gross and abs(parts[done, -1]).sum() > WIDE_RESIDUAL * gross:
         found.append(f"Greeks leave {abs(parts[done, -1]).sum() / gross:.0%} of gross P&L unexplained.")
+    settled = result.trades[:, T["reason"]] == Reason.SETTLED
+    physical = result.market.exp.style[result.trades[:, T["expiry"]]] == PHYSICAL_PM
+    if (settled & physical).any():
+        found.append(
+            f"{int((settled & physical).sum())} structures on shares reached expiry and count at their cash value: "
+            "exercise and assignment are not modelled."
+        )
     if metrics["open_trades"]:
         stuck = (
-            "; their closes found no two-sided quote" if (result.ledger.codes[0][-1] == Reason.CLOSE_WORKING) else ""
+            "; their closes found no price within the width"
+            if (result.ledger.codes[0][-1] == Reason.CLOSE_WORKING)
+            else ""
         )
         found.append(f"{metrics['open_trades']} structures are still open at the end and count at their marks{stuck}.")
-    if result.costs.fill == FRACTION and result.costs.open_frac > 0:
+    if result.costs.order_type == FRACTION and result.costs.open_frac > 0:
         found.append(f"Packages fill {result.costs.open_frac:.0%} of the way from natural to mid: an assumption.")
     return found
 

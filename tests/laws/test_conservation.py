@@ -1,0 +1,252 @@
+"""Law 2: cash + marks = equity, and the exported files alone tell where every cent went.
+
+Everything here is read from the files of a run and from the drawn quotes; nothing of the engine's book is used.
+"""
+
+import csv
+import datetime as dt
+import json
+from collections import defaultdict
+from decimal import Decimal
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.report.folder import manifest_of, write_run
+from core.report.measure import measure
+from tests import markets
+
+NAMES = list(markets.RUNS)
+QUOTED = [name for name, (market, _) in markets.RUNS.items() if market in markets.TAPES and name != "surface"]
+START = Decimal("25000.00")
+SIGN = {"buy": -1, "sell": 1}
+COLUMNS = (
+    ("put_long", "buy", "P"),
+    ("put_short", "sell", "P"),
+    ("call_short", "sell", "C"),
+    ("call_long", "buy", "C"),
+)
+
+
+class Files:
+    """The files of one run."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        result = markets.run_named(name)
+        measured = measure(result)
+        manifest = manifest_of(result, "run", dt.datetime(2026, 1, 1, tzinfo=dt.UTC), 1)
+        write_run(folder, result, measured, manifest, True)
+        self.fills, self.equity, self.trades, self.decisions, self.trace = (
+            self.table(folder / f"{file}.csv") for file in ("fills", "equity", "trades", "decisions", "trace")
+        )
+        self.metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+    @staticmethod
+    def table(path: Path) -> list[dict[str, str]]:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return cache(lambda name: Files(name, tmp_path_factory.mktemp(name)))
+
+
+def amount(fill: dict[str, str]) -> Decimal:
+    """Cash that a row of fills.csv moves, $."""
+    value = Decimal(fill["price"]) * int(fill["quantity"]) * int(fill["multiplier"])
+    return SIGN[fill["side"]] * value - Decimal(fill["fee"])
+
+
+def held_quantity(fill: dict[str, str]) -> int:
+    return -SIGN[fill["side"]] * int(fill["quantity"])
+
+
+def expiry_right_strike(symbol: str) -> tuple[str, str, int]:
+    """(2025-11-28, P, strike in cents) of an OCC symbol."""
+    tail = symbol[-15:]
+    return f"20{tail[:2]}-{tail[2:4]}-{tail[4:6]}", tail[6], int(tail[7:]) // 10
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_starting_cash_and_the_fills_give_the_cash_of_every_row(name, files):
+    run = files(name)
+    assert len(run.fills) >= 16
+    left = list(run.fills)
+    cash = START
+    for row in run.equity:
+        while left and left[0]["time"] == row["time"]:
+            cash += amount(left.pop(0))
+        assert Decimal(row["cash"]) == cash, row["time"]
+        assert Decimal(row["cash"]) + Decimal(row["marks"]) == Decimal(row["equity"])
+    assert left == []
+    assert cash == START + sum(amount(fill) for fill in run.fills)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_trade_earns_the_signed_sum_of_its_fills_and_fees(name, files):
+    run = files(name)
+    total, fees = defaultdict(Decimal), defaultdict(Decimal)
+    for fill in run.fills:
+        total[fill["trade_id"]] += amount(fill)
+        fees[fill["trade_id"]] += Decimal(fill["fee"])
+    loose = total.pop("", Decimal(0))  # interest
+    assert set(total) == {trade["trade_id"] for trade in run.trades}
+    for trade in run.trades:
+        assert Decimal(trade["pnl"]) == total[trade["trade_id"]]
+        assert Decimal(trade["fees"]) == fees[trade["trade_id"]]
+    interest = sum(amount(fill) for fill in run.fills if fill["event"] == "interest")
+    assert loose == interest
+    assert run.metrics["interest"] == pytest.approx(float(interest))
+    assert run.metrics["fees"] == pytest.approx(float(sum(fees.values())))
+    held = Decimal(run.equity[-1]["marks"])
+    closed = sum((Decimal(t["pnl"]) for t in run.trades), Decimal(0))
+    assert Decimal(run.equity[-1]["equity"]) == START + closed + interest + held
+    assert run.metrics["net_profit"] == pytest.approx(float(closed + interest + held))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_credit_and_debit_of_a_trade_are_those_of_its_fills(name, files):
+    run = files(name)
+    for trade in run.trades:
+        own = [fill for fill in run.fills if fill["trade_id"] == trade["trade_id"]]
+        opened = [fill for fill in own if fill["time"] == trade["entry_time"]]
+        closed = [fill for fill in own if fill["time"] == trade["exit_time"]]
+        per_share = [sum(SIGN[f["side"]] * Decimal(f["price"]) for f in part) for part in (opened, closed)]
+        assert Decimal(trade["credit"]) == per_share[0]
+        if trade["exit_time"]:
+            assert Decimal(trade["debit"]) == -per_share[1]
+        assert len(opened) + len(closed) == len(own)
+        assert {int(f["quantity"]) for f in own} == {int(trade["contracts"])}
+        for column, side, right in COLUMNS:
+            legs = [f for f in opened if f["side"] == side and expiry_right_strike(f["contract"])[1] == right]
+            strikes = [Decimal(expiry_right_strike(f["contract"])[2]) / 100 for f in legs]
+            assert strikes == ([Decimal(trade[column])] if trade[column] else [])
+            assert all(expiry_right_strike(f["contract"])[0] == trade["expiry"] for f in legs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_left_of_a_closed_trade(name, files):
+    run = files(name)
+    held = defaultdict(int)
+    for fill in run.fills:
+        held[fill["trade_id"], fill["contract"]] += held_quantity(fill)
+    for trade in run.trades:
+        left = [q for (key, _), q in held.items() if key == trade["trade_id"] and q]
+        assert bool(left) == (trade["exit_time"] == "")
+        assert sum(left) == 0  # as many long as short
+
+
+class Quotes:
+    """The drawn quotes by (stamp, expiry, right, strike): twice the mid in cents, None where not two-sided."""
+
+    def __init__(self, name: str) -> None:
+        chain = markets.tape(name).chain
+        mid2 = np.round((chain.bid + chain.ask) * 100).astype(int)
+        good = (chain.ask >= chain.bid) & (chain.ask > 0) & ((chain.bid > 0) | (chain.ask <= 0.50))
+        days = chain.day.astype("datetime64[D]").astype(str)
+        rights = np.where(chain.is_call, "C", "P")
+        keys = zip(chain.ts.tolist(), days.tolist(), rights.tolist(), chain.strike.tolist(), strict=True)
+        self.mid2 = {key: m for key, m, ok in zip(keys, mid2.tolist(), good.tolist(), strict=True) if ok}
+
+    def of(self, time: str, contract: str) -> int | None:
+        moment = dt.datetime.fromisoformat(time)
+        seconds = (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(seconds=1)
+        return self.mid2.get((seconds * 10**9, *expiry_right_strike(contract)))
+
+
+@pytest.fixture(scope="module")
+def quotes():
+    return cache(Quotes)
+
+
+@pytest.mark.parametrize("name", QUOTED)
+def test_marks_are_the_mids_of_what_is_held(name, files, quotes):
+    """On every row where each held leg has a two-sided quote; elsewhere a mark is a guess, and says so."""
+    run, book = files(name), quotes(markets.RUNS[name][0])
+    held: dict[str, int] = defaultdict(int)
+    left = list(run.fills)
+    compared = soft = 0
+    for row, trace in zip(run.equity, run.trace, strict=True):
+        while left and left[0]["time"] == row["time"]:
+            fill = left.pop(0)
+            if fill["contract"]:
+                held[fill["contract"]] += held_quantity(fill)
+        open_legs = {contract: quantity for contract, quantity in held.items() if quantity}
+        mids = [book.of(row["time"], contract) for contract in open_legs]
+        if None in mids:
+            soft += trace["soft_marks"] == "1"
+            assert trace["soft_marks"] == "1"
+            continue
+        value = sum(q * m for q, m in zip(open_legs.values(), mids, strict=True)) * 50
+        assert Decimal(row["marks"]) * 100 == value, row["time"]
+        compared += bool(open_legs)
+    assert compared >= 5
+    assert soft >= 1
+
+
+def test_settlement_pays_intrinsic_value_of_the_official_close(files):
+    run = files("settled")
+    store = markets.market("cash").columns
+    close = {
+        str(np.datetime64(int(d), "D")): round(v * 100) for d, v in zip(store["s_day"], store["s_settle"], strict=True)
+    }
+    settled = [fill for fill in run.fills if fill["event"] == "settlement"]
+    assert len(settled) >= 8
+    for fill in settled:
+        day, right, strike = expiry_right_strike(fill["contract"])
+        assert fill["time"][:10] == day
+        intrinsic = max(0, close[day] - strike if right == "C" else strike - close[day])
+        assert Decimal(fill["price"]) * 100 == intrinsic
+        assert fill["bid"] == fill["ask"] == fill["mid"] == fill["price"]
+        assert Decimal(fill["fee"]) == 0
+    last_rows = {row["time"][:10]: row["time"] for row in run.equity}
+    assert all(fill["time"] == last_rows[fill["time"][:10]] for fill in settled), "not at the first bar of the day"
+
+
+def test_interest_is_the_bill_rate_of_the_day_before_on_the_cash_of_that_evening(files):
+    run = files("settled")
+    last = {row["time"][:10]: Decimal(row["cash"]) for row in run.equity}
+    days = sorted(last)
+    paid = {fill["time"][:10]: amount(fill) for fill in run.fills if fill["event"] == "interest"}
+    assert list(paid) == days[1:]
+    for before, day in pairwise(days):
+        nights = (dt.date.fromisoformat(day) - dt.date.fromisoformat(before)).days
+        expected = float(last[before]) * np.expm1(0.04 * nights / 365)
+        assert float(paid[day]) == pytest.approx(expected, abs=0.0051)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_drawdown_is_measured_from_the_highest_equity_so_far(name, files):
+    peak = START
+    for row in files(name).equity:
+        peak = max(peak, Decimal(row["equity"]))
+        assert Decimal(row["drawdown"]) == peak - Decimal(row["equity"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_liquidation_at_quotes_is_worth_no_more_than_the_marks(name, files):
+    run = files(name)
+    for row, trace in zip(run.equity, run.trace, strict=True):
+        if trace["soft_marks"] == "0":
+            assert Decimal(row["liquidation"]) <= Decimal(row["equity"]), row["time"]
+
+
+@pytest.mark.xfail(strict=True, reason="a leg without any quote counts 0 in the liquidation value")
+@pytest.mark.parametrize("name", ["natural", "settled"])
+def test_liquidation_without_quotes_is_worth_no_more_than_the_marks(name, files):
+    for row in files(name).equity:
+        assert Decimal(row["liquidation"]) <= Decimal(row["equity"]), row["time"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_parts_of_a_trades_profit_sum_to_it(name, files):
+    run = files(name)
+    parts = ("attr_delta", "attr_gamma", "attr_theta", "attr_vega", "attr_spread", "attr_residual")
+    for trade in run.trades:
+        total = sum(Decimal(trade[part]) for part in parts) - Decimal(trade["fees"])
+        assert abs(total - Decimal(trade["pnl"])) <= Decimal("0.04")  # each part is rounded to the cent
