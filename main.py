@@ -145,6 +145,23 @@ def run_backtest(args: argparse.Namespace) -> None:
     if args.report not in REPORTS:
         raise ConfigError(f"--report is {args.report!r}; give one of: {', '.join(REPORTS)}")
     say = teller(args)
+    painter = start_painter() if args.report == "html" else None
+    try:
+        backtest_and_write(args, config, say, painter, started)
+    finally:
+        if painter is not None:
+            painter.finish()
+
+
+def start_painter() -> Any:
+    from core.report.plots import Painter
+
+    return Painter()
+
+
+def backtest_and_write(
+    args: argparse.Namespace, config: settings.Config, say: Callable[[str], None], painter: Any, started: dt.datetime
+) -> None:
     from core.market.catalog import open_market
 
     compiling = compile_if_cold(say)
@@ -162,10 +179,10 @@ def run_backtest(args: argparse.Namespace) -> None:
     logged = run_files.log_trial(config.hash(), store.hash)
     manifest = run_files.manifest_of(result, run_id, started, logged)
     run_files.write_run(folder, result, measured, manifest, args.trace)
-    if args.report == "html":
+    if painter is not None:
         from core.report.html import write_html
 
-        write_html(folder, result, measured, manifest)
+        write_html(folder, result, measured, manifest, painter)
     value = {"run_id": run_id, "folder": str(folder), **measured.metrics}
     show(args, value, summary_lines(result, measured.metrics, folder))
 

@@ -46,9 +46,9 @@ if TYPE_CHECKING:
 
 PACKAGES = ("numpy", "numba", "pandas", "scipy", "pyarrow", "plotly", "matplotlib", "arch", "exchange_calendars")
 TRADE_COLUMNS = (
-    "trade_id campaign_id structure entry_decided entry_time exit_decided exit_time expiry "
-    "put_long put_short call_short call_long contracts credit debit fees pnl max_adverse max_favourable max_loss exit_reason stop_overshoot quote_kinds "
-    "attr_delta attr_gamma attr_theta attr_vega attr_spread attr_residual"
+    "trade_id campaign_id structure entry_decided entry_time exit_decided exit_time expiry put_long put_short "
+    "call_short call_long contracts credit debit fees pnl max_adverse max_favourable max_loss exit_reason "
+    "stop_overshoot quote_kinds attr_delta attr_gamma attr_theta attr_vega attr_spread attr_residual"
 ).split()
 FILL_COLUMNS = "time trade_id event contract side quantity multiplier price bid ask mid fee quote_time kind".split()
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from core.errors import DataError
 from core.report import plots
 from core.report.measure import Measured, dollars
 from core.report.model import (
@@ -109,14 +111,30 @@ def csp_hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
-def write_html(folder: Path, result: BacktestResult, measured: Measured, manifest: dict[str, Any]) -> None:
-    """Write report.html and equity.png into the run folder."""
+def plotly_script() -> str:
+    """plotly.js as the plotly package ships it; importing the package for it would take half a second."""
+    package = importlib.util.find_spec("plotly")
+    if package is None or package.origin is None:
+        raise DataError("the plotly package is missing; install requirements.txt, or run with --report none")
+    return (Path(package.origin).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+
+
+def write_html(
+    folder: Path,
+    result: BacktestResult,
+    measured: Measured,
+    manifest: dict[str, Any],
+    painter: plots.Painter | None = None,
+) -> None:
+    """Write report.html and equity.png into the run folder; a painter started earlier saves its start-up."""
     import jinja2
     from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
     values = report_values(result, measured, manifest)
     curves, facts = curves_of(result), trade_facts(result)
+    title = " ".join([values["market"], values["structure"], values["quotes"] if values["badge"] else ""]).strip()
+    painter = painter or plots.Painter()
+    painter.draw(folder / "equity.png", *curves[:4], title)
     data = {
         "palette": plots.PALETTE,
         "figures": figures_of(result, measured, curves, facts),
@@ -131,9 +149,7 @@ def write_html(folder: Path, result: BacktestResult, measured: Measured, manifes
     )
     environment.filters["csp_hash"] = csp_hash
     page = environment.get_template("report.html").render(
-        **values, palette=plots.PALETTE, figures=data["figures"], data=Markup(for_script(data)), plotly=get_plotlyjs()
+        **values, palette=plots.PALETTE, figures=data["figures"], data=Markup(for_script(data)), plotly=plotly_script()
     )
     (folder / "report.html").write_text(page, encoding="utf-8", newline="\n")
-    title = " ".join([values["market"], values["structure"], values["quotes"] if values["badge"] else ""]).strip()
-    png = folder / "equity.png"
-    plots.write_equity_png(png, *curves[:4], title)
+    painter.finish()

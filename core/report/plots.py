@@ -7,10 +7,15 @@ so that one figure serves light and dark. Money in $, times as New York wall-clo
 
 from __future__ import annotations
 
+import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from core.errors import DataError
 
 Figure = dict[str, Any]
 
@@ -295,3 +300,45 @@ def write_equity_png(path: Path, times: list[str], equity: Any, liquidation: Any
         FigureCanvasAgg(canvas)
         draw_equity(canvas, np.array(times, "datetime64[s]"), equity, liquidation, drawdown, title)
         canvas.savefig(path, format="png", metadata={"Software": None})
+
+
+class Painter:
+    """Draws equity.png in a process of its own: importing matplotlib takes as long as a whole backtest.
+
+    Started early, it has imported by the time the curves are known. Leaving without curves ends it quietly.
+    """
+
+    def __init__(self) -> None:
+        root = Path(__file__).resolve().parents[2]
+        self.process = subprocess.Popen([sys.executable, "-m", "core.report.plots"], cwd=root, stdin=subprocess.PIPE)
+
+    def draw(self, path: Path, times: list[str], equity: Any, liquidation: Any, drawdown: Any, title: str) -> None:
+        """Hand the curves over; the picture is there after `finish`."""
+        words = np.array([str(path.resolve()), title])
+        curves = io.BytesIO()
+        np.savez(curves, words=words, times=np.array(times), equity=equity, liquidation=liquidation, drawdown=drawdown)
+        assert self.process.stdin is not None
+        self.process.stdin.write(curves.getvalue())
+
+    def finish(self) -> None:
+        """Wait for the picture; its own traceback has been shown if it failed."""
+        self.process.communicate()
+        if self.process.returncode != 0:
+            raise DataError(f"equity.png could not be drawn (exit {self.process.returncode}); use --report none")
+
+
+def main() -> None:
+    """Draw the curves that come on the standard input, if any come."""
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401
+
+    data = sys.stdin.buffer.read()
+    if data:
+        curves = np.load(io.BytesIO(data))
+        path, title = curves["words"].tolist()
+        columns = (curves[name] for name in ("equity", "liquidation", "drawdown"))
+        write_equity_png(Path(path), curves["times"].tolist(), *columns, title)
+
+
+if __name__ == "__main__":
+    main()
