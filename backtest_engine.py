@@ -86,6 +86,7 @@ from options_strategy import (
     propose,
     rules_from,
     set_sides,
+    size,
     stop_level,
     time_exit_row,
     wider_wing,
@@ -101,7 +102,8 @@ def settlement_row(m, s, expiry):
     """Row of session s at which an expiry settles, or IDLE if it is another session's."""
     if m.exp[expiry].session != s:
         return IDLE
-    return m.ses[s].start if m.exp[expiry].style == CASH_AM else m.ses[s].end - 1
+    row = m.ses[s].start if m.exp[expiry].style == CASH_AM else m.ses[s].end - 1
+    return row if m.row[row].ts >= m.exp[expiry].ts else IDLE  # a market that ends at noon settles nothing
 
 
 @njit(**INNER)
@@ -150,7 +152,10 @@ def price_event(m, rules, book, p, s, r0, r, r1):
         return IDLE
     level = stop_level(credit, rules)
     if quiet_prices(book, p, r - r0, r1 - r0, profit_limit(credit, rules), level):
-        book.slot[p].above = 0  # natural below the stop, so every mid is too
+        if book.slot[p].above:  # natural below the stop, so every mid is too; mids at the edges count for nothing
+            for row in range(r, r1):
+                if not in_edge(m, rules, s, row):
+                    book.slot[p].above = 0
         return IDLE
     for row in range(r, r1):
         reason, above = price_reason(m, rules, book, p, s, r0, row)
@@ -237,38 +242,18 @@ def fill_entry(m, rules, costs, book, out, r):
             book.head.order_natural2, book.head.order_mid2 = natural2, mid2
             if filled:  # at natural where that is better than the limit, never better than mid
                 net = max(min(net, net_cents(natural2, mid2, 0.0, costs.extra_cents)), int(np.ceil(mid2 / 2.0)))
-        if filled:
-            book.head.order_working = 0
-            p = open_slot(
-                m,
-                book,
-                out,
-                r,
-                book.head.order_decided,
-                legs,
-                book.head.order_contracts,
-                -net,
-                book.head.order_width,
-                -1,
-            )
-            fill_legs(
-                m,
-                costs,
-                book,
-                out,
-                r,
-                book.slot[p].trade,
-                legs,
-                book.head.side,
-                book.head.order_contracts,
-                net,
-                False,
-                Reason.ENTER,
-            )
-            if m.row[r].session != m.row[max(book.head.last_entry, 0)].session or book.head.last_entry < 0:
-                book.head.new_today = 0
-            book.head.new_today += 1
-            book.head.last_entry = r
+        # The credit that was hoped for sized the order; the risk budget holds for the one that is paid.
+        head = book.head
+        contracts = size(head.order_contracts, head.order_width, -net, head.order_budget)
+        if filled and contracts > 0:
+            head.order_working = 0
+            p = open_slot(m, book, out, r, head.order_decided, legs, contracts, -net, head.order_width, -1)
+            trade = book.slot[p].trade
+            fill_legs(m, costs, book, out, r, trade, legs, head.side, contracts, net, False, Reason.ENTER)
+            if head.last_entry < 0 or m.row[r].session != m.row[head.last_entry].session:
+                head.new_today = 0
+            head.new_today += 1
+            head.last_entry = r
             return p
     if costs.order_type == FRACTION or book.head.order_tries >= costs.order_life:
         book.head.order_working = 0
@@ -514,6 +499,9 @@ def run_session(m, rules, costs, book, out, script, s, r0, r1):
     """Rows [r0, r1) of session s."""
     if book.head.session != s:
         book.head.session = s
+        if book.head.order_working:  # entry orders are day orders
+            book.head.order_working = 0
+            book.head.missed += 1
         if costs.interest:
             credit_interest(m, book, out, s, r0)
     for p in range(book.slot.shape[0]):

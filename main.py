@@ -14,6 +14,7 @@ import datetime as dt
 import json
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -278,7 +279,7 @@ def main(argv: list[str]) -> int:
         return 0
     except QuantorError as error:
         if debug:
-            raise
+            traceback.print_exc()
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:

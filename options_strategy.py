@@ -44,6 +44,7 @@ from core.types import (
     SETTLE,
     SHORT_CALL,
     SHORT_PUT,
+    TABLE,
     Reason,
     Rules,
 )
@@ -56,7 +57,8 @@ MEDIAN_SHARE, MEDIAN_SLOPE, MEDIAN_DELTA, MEDIAN_DELTA_WINGS = 0.2635, 0.0475, 0
 WING_RULES = {"points": POINTS, "percent": PERCENT, "expected_move": EXPECTED_MOVE, "delta": DELTA}
 WING_TOLERANCE = 0.25  # the listed wing may differ from the wanted width by so much of it
 STRADDLE_TO_SD = 0.7979  # an at-the-money straddle is worth sqrt(2/pi) of one standard deviation
-SAME_DAY, A_WEEK = 0, 7
+A_WEEK = 7
+MOST_SHIFTS = 3  # strikes that a leg may move outwards to avoid a contract held on the other side
 NEVER = 1 << 30
 
 
@@ -129,7 +131,7 @@ def window_rows(m, rules, s):
     if not (rules.weekday_mask >> weekday_of(m.ses[s].day)) & 1:
         return 0, 0, Reason.WEEKDAY
     if m.ses[s].decide == -2:
-        return 0, 0, Reason.NO_QUOTES
+        return 0, 0, Reason.WINDOW
     if m.ses[s].decide >= 0:
         return m.ses[s].decide, m.ses[s].decide + 1, Reason.WINDOW
     first = m.ses[s].start
@@ -192,11 +194,7 @@ def last_session_to_leave(m, expiry):
     The expiry's own session; the one before it where quotes come once a day, after the deadline.
     """
     s = m.exp[expiry].session
-    if s > 0 and m.ses[s].decide != -1:
-        s -= 1
-        while s > 0 and m.ses[s].decide == -2:
-            s -= 1
-    return s
+    return s - 1 if s > 0 and m.ses[0].decide != -1 else s
 
 
 # ---------------------------------------------------------------- construction
@@ -231,8 +229,8 @@ def has_quotes(m, x, r):
         return True
     if m.row[r].snap < 0:
         return False
-    if m.kind == CARRIED and m.row[r].quoted == 0:
-        return slice_of(m, x, r) >= 0
+    if m.kind == CARRIED and m.row[r].quoted == 0 and slice_of(m, x, r) < 0:
+        return False
     for side in range(2):
         first, last = (m.exp[x].put_lo, m.exp[x].put_hi) if side == 0 else (m.exp[x].call_lo, m.exp[x].call_hi)
         for c in range(first, last):
@@ -279,6 +277,24 @@ def listed(m, c, r):
     return i >= 0 and m.q_flag[i] < BAD_UNMARKED
 
 
+@njit(**INNER)
+def nearest_listed(m, first, last, strike_cents, r):
+    """Like nearest_strike, among the strikes that could be traded at row r: later listings are not seen."""
+    low = nearest_strike(m, first, last, strike_cents)
+    high = low + 1
+    if low >= 0 and m.con[low].strike > strike_cents:
+        low, high = low - 1, low
+    while low >= first and not listed(m, low, r):
+        low -= 1
+    while high < last and not listed(m, high, r):
+        high += 1
+    below = strike_cents - m.con[low].strike if low >= first else NEVER
+    above = m.con[high].strike - strike_cents if first <= high < last else NEVER
+    if below == NEVER and above == NEVER:
+        return -1
+    return low if below <= above else high
+
+
 @njit
 def nearest_by_delta(m, x, right, target, low, high, r):
     """Out-of-the-money contract whose absolute delta is nearest `target` inside [low, high]; -1 if none.
@@ -286,7 +302,7 @@ def nearest_by_delta(m, x, right, target, low, high, r):
     Walks outwards from the strike nearest the spot; unknown deltas are passed over.
     """
     first, last = strike_range(m, x, right)
-    c = nearest_strike(m, first, last, int(round(m.row[r].spot * 100.0)))
+    c = nearest_listed(m, first, last, int(round(m.row[r].spot * 100.0)), r)
     step = -1 if right == PUT else 1
     best, best_gap = -1, 2.0
     while first <= c < last:
@@ -307,7 +323,7 @@ def expected_move(m, x, r, quote):
     total = 0.0
     for right in range(2):
         first, last = strike_range(m, x, right)
-        c = nearest_strike(m, first, last, int(round(m.row[r].spot * 100.0)))
+        c = nearest_listed(m, first, last, int(round(m.row[r].spot * 100.0)), r)
         if c < 0:
             return np.nan
         leg_rows(m, c, r, r + 1, quote)
@@ -337,14 +353,10 @@ def wing_contract(m, rules, x, right, short, scale, r, quote):
     cents = int(round(width * scale * 100.0))
     if right == PUT:
         target = m.con[short].strike - cents
-        wing = nearest_strike(m, first, short, target)
+        wing = nearest_listed(m, first, short, target, r)
     else:
         target = m.con[short].strike + cents
-        wing = nearest_strike(m, short + 1, last, target)
-    while wing >= 0 and not listed(m, wing, r):
-        wing += 1 if right == PUT else -1  # the next strike inwards that is listed
-        if wing == short:
-            return -1
+        wing = nearest_listed(m, short + 1, last, target, r)
     if wing < 0 or abs(m.con[wing].strike - target) > WING_TOLERANCE * cents + 50:
         return -1
     return wing
@@ -359,9 +371,7 @@ def build_structure(m, rules, x, r, legs, quote):
             continue
         if rules.short_at_money:
             first, last = strike_range(m, x, right)
-            short = nearest_strike(m, first, last, int(round(m.row[r].spot * 100.0)))
-            if short >= 0 and not listed(m, short, r):
-                short = -1
+            short = nearest_listed(m, first, last, int(round(m.row[r].spot * 100.0)), r)
         else:
             short = nearest_by_delta(m, x, right, rules.delta_target, rules.delta_low, rules.delta_high, r)
         if short < 0:
@@ -407,6 +417,8 @@ def avoid_opposite(m, book, r, legs):
     The broker nets positions by contract, so the same contract on both sides is refused.
     """
     slots = book.slot.shape[0]
+    put_width = m.con[legs[SHORT_PUT]].strike - m.con[legs[LONG_PUT]].strike if legs[SHORT_PUT] >= 0 else 0
+    call_width = m.con[legs[LONG_CALL]].strike - m.con[legs[SHORT_CALL]].strike if legs[SHORT_CALL] >= 0 else 0
     for leg in range(LEGS):
         if legs[leg] < 0:
             continue
@@ -417,13 +429,19 @@ def avoid_opposite(m, book, r, legs):
         while holds_opposite(book, slots, leg, legs[leg]):
             legs[leg] += step
             tries += 1
-            if tries > 3 or not first <= legs[leg] < last or not listed(m, legs[leg], r):
+            if tries > MOST_SHIFTS or not first <= legs[leg] < last or not listed(m, legs[leg], r):
                 return 0
-    if legs[SHORT_PUT] >= 0 and legs[LONG_PUT] >= legs[SHORT_PUT]:
+    if legs[SHORT_PUT] >= 0 and not near_width(m, legs[LONG_PUT], legs[SHORT_PUT], put_width):
         return 0
-    if legs[SHORT_CALL] >= 0 and legs[LONG_CALL] <= legs[SHORT_CALL]:
+    if legs[SHORT_CALL] >= 0 and not near_width(m, legs[SHORT_CALL], legs[LONG_CALL], call_width):
         return 0
     return 1
+
+
+@njit(**INNER)
+def near_width(m, low, high, width_cents):
+    """Whether a vertical is still about as wide as it was chosen."""
+    return low < high and abs(m.con[high].strike - m.con[low].strike - width_cents) <= WING_TOLERANCE * width_cents
 
 
 @njit(**INNER)
@@ -449,12 +467,10 @@ def credit_floor(m, rules, width_cents, r):
 
 
 @njit
-def size(rules, width_cents, credit_cents, equity_cents):
-    """Contracts whose maximum loss stays inside the risk budget; may be zero."""
+def size(most, width_cents, credit_cents, budget_cents):
+    """Contracts, at most `most`, whose maximum loss stays inside the risk budget; may be zero."""
     risk = (width_cents - credit_cents) * 100
-    if risk <= 0:
-        return rules.contracts
-    return min(rules.contracts, int(rules.max_risk_frac * equity_cents / risk))
+    return most if risk <= 0 else max(0, min(most, budget_cents // risk))
 
 
 @njit(**INNER)
@@ -464,6 +480,8 @@ def propose(m, rules, costs, book, r, equity_cents):
     Credits are tested at the price that the fill model promises on the quotes of row r; between
     snapshots these are marks of the carried surface, and the order fills on a real snapshot.
     """
+    if m.kind == TABLE and m.row[r].quoted == 0:
+        return Reason.NO_QUOTES
     x = choose_expiry(m, rules, r)
     if x < 0:
         return Reason.NO_EXPIRY if m.kind == MODEL or m.row[r].snap >= 0 else Reason.NO_QUOTES
@@ -488,13 +506,14 @@ def propose(m, rules, costs, book, r, equity_cents):
     floor = credit_floor(m, rules, width, r)
     if credit < floor:
         return Reason.LOW_CREDIT
-    contracts = size(rules, width, credit, equity_cents)
+    contracts = size(rules.contracts, width, credit, int(rules.max_risk_frac * equity_cents))
     if contracts < 1:
         return Reason.SIZE_ZERO
     head = book.head
     head.order_working, head.order_decided, head.order_tries = 1, r, 0
     head.order_contracts, head.order_floor, head.order_width = contracts, floor, width
     head.order_natural2, head.order_mid2 = natural2, mid2
+    head.order_budget = int(rules.max_risk_frac * equity_cents)
     return Reason.ENTER
 
 

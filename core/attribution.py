@@ -14,16 +14,15 @@ from core.jit import INNER, njit
 from core.pricing.black_scholes import black_greeks
 from core.pricing.implied_vol import implied_vol
 from core.quotes import NS_PER_YEAR, cell_index, leg_greeks, years_to_expiry
-from core.types import CALL, GOOD, LEGS, MULTIPLIER, TABLE, F, Reason, T
+from core.types import CALL, GOOD, LEGS, MULTIPLIER, TABLE, F, T
 
 PARTS = ("delta", "gamma", "theta", "vega", "spread", "fees", "residual")
 DELTA, GAMMA, THETA, VEGA, SPREAD, FEES, RESIDUAL = range(7)
 STEP_ROWS = 6  # between two snapshots of the greeks, where quotes are dense: half an hour
 T_OPENED, T_CLOSED, T_CONTRACTS, T_LEG0 = T["opened"], T["closed"], T["contracts"], T["leg0"]
-T_FEES, T_PNL, T_REASON = T["fees"], T["pnl"], T["reason"]
+T_FEES, T_PNL, T_MARK = T["fees"], T["pnl"], T["mark"]
 F_TRADE, F_QUANTITY, F_PRICE2, F_BID, F_ASK = F["trade"], F["quantity"], F["price2"], F["bid"], F["ask"]
 SIDES = (1, -1, -1, 1)
-SETTLED = Reason.SETTLED
 
 
 @njit(**INNER)
@@ -92,8 +91,7 @@ def attribute_trade(m, trade, end, parts):
 def attribute(m, trades, fills, last_row, out):
     """P&L parts of every trade in cents: out (trades, 7). An open trade is followed to the last row.
 
-    Spread is what the fills gave up against mid; the parts of a row sum to its P&L (for an open
-    trade: cash so far, so that its residual holds its mark).
+    Spread is what the fills gave up against mid; the parts of a row sum to its P&L, marked for an open trade.
     """
     for i in range(trades.shape[0]):
         end = trades[i, T_CLOSED] if trades[i, T_CLOSED] >= 0 else last_row
@@ -108,4 +106,4 @@ def attribute(m, trades, fills, last_row, out):
         total = 0.0
         for part in range(RESIDUAL):
             total += out[i, part]
-        out[i, RESIDUAL] = trades[i, T_PNL] - total
+        out[i, RESIDUAL] = trades[i, T_PNL] + trades[i, T_MARK] - total

@@ -50,8 +50,10 @@ class Config(NamedTuple):
 
 def minutes_of(text: str) -> int:
     """'10:30' -> 630 minutes after midnight."""
-    hour, minute = text.split(":")
-    return int(hour) * 60 + int(minute)
+    hour, minute = (int(part) for part in text.split(":"))
+    if not (0 <= hour < 24 and 0 <= minute < 60):
+        raise ValueError(f"{text} is no time of day")
+    return hour * 60 + minute
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -98,6 +100,8 @@ def _text(setting: Setting, value: Any, source: str) -> str | None:
         except ValueError:
             raise ConfigError(f"{name} is {value!r} ({source}); give a date such as 2018-02-05") from None
     if setting.kind == "time":
+        if isinstance(value, int) and not isinstance(value, bool):  # YAML reads an unquoted 10:30 as 630
+            value = f"{value // 60}:{value % 60}"
         try:
             stamp = minutes_of(str(value))
         except ValueError:
@@ -185,7 +189,7 @@ def read_python(path: Path) -> dict[str, Any]:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "CONFIG" for t in node.targets):
             try:
                 tree = ast.literal_eval(node.value)
-            except ValueError:
+            except (ValueError, TypeError):
                 raise ConfigError(f"{path.name} line {node.lineno}: CONFIG must hold literal values only") from None
             if isinstance(tree, dict):
                 return tree
@@ -195,11 +199,19 @@ def read_python(path: Path) -> dict[str, Any]:
 def read_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """Safe, and dates stay text: our own check names the one that does not exist."""
+
+    keep = {
+        first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    Loader.yaml_implicit_resolvers = keep
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
     except OSError as error:
         raise ConfigError(f"settings file {path}: {error.strerror or error}; check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
         raise ConfigError(f"settings file {path}: not valid YAML ({' '.join(str(error).split())})") from None
     if tree is None:
         return {}

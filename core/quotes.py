@@ -165,11 +165,16 @@ def modelled_rows(m, c, r0, r1, bid, ask):
 
 @njit(**HOT)
 def cell_index(m, c, r):
-    """Index of contract c's quote cell at row r's latest snapshot, or -1."""
+    """Index of contract c's quote cell at row r's latest snapshot; -1 where it is not listed or unknown.
+
+    A cell inside the contract's life that the snapshot did not hold counts as none: whether the
+    contract is quoted again later must make no difference.
+    """
     q = m.row[r].snap
     if q < 0 or q < m.con[c].snap_first or q > m.con[c].snap_last:
         return -1
-    return m.con[c].cell_base + (q - m.con[c].snap_first)
+    i = m.con[c].cell_base + (q - m.con[c].snap_first)
+    return i if m.q_flag[i] < BAD_UNMARKED else -1
 
 
 @njit(**INNER)
@@ -180,7 +185,7 @@ def leg_delta(m, c, r):
     if m.kind == MODEL:
         return leg_greeks(m, c, r)[1]
     i = cell_index(m, c, r)
-    if i < 0 or m.q_flag[i] >= BAD_UNMARKED:
+    if i < 0:
         return np.nan
     if m.kind == CARRIED and m.row[r].quoted == 0:
         return carried_greeks(m, c, r)[1]
@@ -193,16 +198,17 @@ def carried_quote(m, c, r):
     price, delta, _, vega, _, _ = carried_greeks(m, c, r)
     i = cell_index(m, c, r)
     if not price >= 0.0:
-        if i >= 0 and m.q_flag[i] != BAD_UNMARKED:
+        if i >= 0:
             return m.q_bid[i], m.q_ask[i], BAD_MARKED  # no surface: the last quote, as a mark
         return 0, 0, BAD_UNMARKED
-    if i >= 0 and m.q_flag[i] == GOOD:
+    good = i >= 0 and m.q_flag[i] == GOOD
+    if good:
         half = (m.q_ask[i] - m.q_bid[i]) / 200.0
     else:
         half = 0.5 * calm_spread(delta, vega, m.price_scale)
     bid = int(math.floor(max(price - half, 0.0) * 100.0 + 1e-6))
     ask = int(math.ceil((price + half) * 100.0 - 1e-6))
-    return bid, max(ask, bid + 1), GOOD if m.row[r].tradable else BAD_MARKED
+    return bid, max(ask, bid + 1), GOOD if good and m.row[r].tradable else BAD_MARKED
 
 
 @njit

@@ -27,8 +27,8 @@ OPEN_MINUTE = 9 * 60 + 30  # every regular session opens at 09:30 New York
 TABLE, CARRIED, MODEL = 0, 1, 2  # every row quoted | snapshots, a surface between | a surface alone
 
 # What a quote cell holds. GOOD cells alone fill orders or trigger exits.
-# two-sided | listed, unusable, holds a fallback mark | nothing known | not listed, holds a surface mark
-GOOD, BAD_MARKED, BAD_UNMARKED, ABSENT_MARKED = 0, 1, 2, 3
+# two-sided | listed, unusable, holds a fallback mark | not listed, or nothing known
+GOOD, BAD_MARKED, BAD_UNMARKED = 0, 1, 2
 
 # Where a price comes from, in order of worth.
 KIND_QUOTED, KIND_SURFACE, KIND_MODELLED, KIND_SETTLEMENT = 0, 1, 2, 3
@@ -105,7 +105,7 @@ class Market(NamedTuple):
     con: Array  # CONTRACT (C)
     q_bid: Array  # int32 cents
     q_ask: Array  # int32 cents
-    q_flag: Array  # uint8 GOOD, BAD_MARKED, BAD_UNMARKED, ABSENT_MARKED
+    q_flag: Array  # uint8 GOOD, BAD_MARKED, BAD_UNMARKED
     q_delta: Array  # float32, NaN unknown
     q_stick: Array  # float64 (Q) skew stickiness known at the snapshot
     v_index: Array  # int32 (Q, X) slice of an expiry at a snapshot, -1 none
@@ -209,6 +209,7 @@ HEAD = [
     ("order_floor", "i4"),  # smallest credit accepted, cents
     ("order_tries", "i4"),
     ("order_width", "i4"),
+    ("order_budget", "i8"),  # cents that the structure may lose
     ("order_natural2", "i8"),  # quotes last seen, half-cents
     ("order_mid2", "i8"),
     ("order_legs", "i4", (LEGS,)),

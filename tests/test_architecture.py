@@ -108,12 +108,8 @@ def test_every_function_of_the_pure_layers_is_typed_or_a_kernel():
     bare = []
     for name in pure_files():
         for node in ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef) and not any(
-                "njit" in ast.unparse(d) for d in node.decorator_list
-            ):
-                arguments = [
-                    a for a in (*node.args.args, *node.args.kwonlyargs) if a.arg not in ("self", "cls")
-                ]
+            if isinstance(node, ast.FunctionDef) and not any("njit" in ast.unparse(d) for d in node.decorator_list):
+                arguments = [a for a in (*node.args.args, *node.args.kwonlyargs) if a.arg not in ("self", "cls")]
                 if node.returns is None or any(a.annotation is None for a in arguments):
                     bare.append(f"{name}:{node.lineno} {node.name}")
     assert bare == []

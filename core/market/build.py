@@ -25,7 +25,7 @@ from core.market.slices import (
     stickiness,
 )
 from core.pricing.black_scholes import black_price
-from core.types import ABSENT_MARKED, BAD_MARKED, BAD_UNMARKED, CASH_AM, CASH_PM, GOOD, PHYSICAL_PM
+from core.types import BAD_MARKED, BAD_UNMARKED, CASH_AM, CASH_PM, GOOD, PHYSICAL_PM
 
 BAR_MINUTES = 5
 YEAR_NS = 365 * 86_400 * 1e9
@@ -333,6 +333,18 @@ def expiry_instants(days: Any, roots: Any) -> Any:
     return np.where(opening, sessions.open_ns[at], sessions.close_ns[at])
 
 
+def expiry_sessions(x_day: Any, days: Any) -> Any:
+    """Number of each expiry's session; beyond the market it goes on counting exchange sessions. -1: none.
+
+    A market that ends early must leave its structures on the same day as one that goes on.
+    """
+    at = np.searchsorted(days, x_day)
+    inside = np.minimum(at, len(days) - 1)
+    ahead = sessions_over(int(days[-1]), int(max(x_day.max(), days[-1])) + 7).day
+    later = len(days) - 1 + np.searchsorted(ahead, x_day, side="right") - 1
+    return np.where(x_day > days[-1], later, np.where(days[inside] == x_day, inside, -1)).astype(np.int32)
+
+
 def session_columns(rows: Rows, daily: Daily) -> dict[str, Any]:
     starts = np.flatnonzero(np.r_[True, np.diff(rows.session) != 0]).astype(np.int32)
     ends = np.r_[starts[1:], len(rows.session)].astype(np.int32)
@@ -352,20 +364,20 @@ def session_columns(rows: Rows, daily: Daily) -> dict[str, Any]:
     }
 
 
-def decision_rows(sessions: dict[str, Any], rows: Rows, quoted: Any, carried: bool) -> Any:
-    """With one snapshot a day: the last row at least 15 minutes before both the close and the snapshot."""
+def decision_rows(sessions: dict[str, Any], rows: Rows, carried: bool) -> Any:
+    """With one snapshot a day: the first row from 15 minutes before the close on (daily bars: the first row).
+
+    The rule knows the clock alone, not whether a snapshot will come: that is not known in time.
+    -1: quotes come all day, any row decides. -2: the session has no such row.
+    """
     result = np.full(len(rows.days), -1, np.int32)
     if not carried:
         return result
+    daily = len(rows.ts) <= 3 * len(rows.days)
     for s, (start, end) in enumerate(zip(sessions["s_start"], sessions["s_end"], strict=True)):
-        with_quotes = np.flatnonzero(quoted[start:end])
-        result[s] = -2
-        if len(with_quotes):
-            snapshot = start + with_quotes[-1]
-            limit = min(rows.ts[snapshot], rows.close_ns[s]) - 15 * NS_MINUTE
-            before = np.flatnonzero(rows.ts[start:snapshot] <= limit)
-            if len(before):
-                result[s] = start + before[-1]
+        limit = 0 if daily else rows.close_ns[s] - 15 * NS_MINUTE
+        late = np.flatnonzero((rows.ts[start:end] >= limit) & (rows.ts[start:end] < rows.close_ns[s]))
+        result[s] = start + late[0] if len(late) else -2
     return result
 
 
@@ -388,12 +400,9 @@ def bar_columns(rows: Rows) -> dict[str, Any]:
 
 
 def expiry_columns(contracts: Contracts, rows: Rows, first_row: Any, first_of_contract: Any) -> dict[str, Any]:
-    e_session = np.searchsorted(rows.days, contracts.x_day)
-    found = e_session < len(rows.days)
-    found &= rows.days[np.minimum(e_session, len(rows.days) - 1)] == contracts.x_day
     return {
         "e_day": contracts.x_day,
-        "e_session": np.where(found, e_session, -1).astype(np.int32),
+        "e_session": expiry_sessions(contracts.x_day, rows.days),
         "e_ts": expiry_instants(contracts.x_day, contracts.x_root),
         "e_clock": np.full(len(contracts.x_day), np.nan),
         "e_style": np.array([ROOTS[r][0] for r in contracts.x_root], np.int8),
@@ -534,12 +543,12 @@ class CellTable:
 
     def mark(self, at: Any, price: Any) -> None:
         """Marks ($) of unusable cells, flagged: bid + ask is the mark to the half-cent."""
-        ok = np.isfinite(price)
+        ok = np.isfinite(price) & self.listed[at]
         at, price = at[ok], np.maximum(price[ok], 0.0)
         half_cents = np.round(price * 200.0).astype(np.int64)
         self.bid[at] = half_cents // 2
         self.ask[at] = half_cents - half_cents // 2
-        self.flag[at] = np.where(self.listed[at], BAD_MARKED, ABSENT_MARKED)
+        self.flag[at] = BAD_MARKED
 
     def columns(self) -> dict[str, Any]:
         return {"q_bid": self.bid, "q_ask": self.ask, "q_flag": self.flag, **self.extra, **self.whole}
@@ -681,7 +690,7 @@ def assemble(
     quoted = np.zeros(len(rows.ts), np.uint8)
     quoted[quotes["q_row"]] = 1
     snap = np.cumsum(quoted).astype(np.int32) - 1
-    session["s_decide"] = decision_rows(session, rows, quoted, carried)
+    session["s_decide"] = decision_rows(session, rows, carried)
     columns = {**bar_columns(rows), "quoted": quoted, "snap": snap, **session, **quotes}
     report["sessions_with_quotes"] = len(np.unique(rows.session[quotes["q_row"]]))
     if np.isnan(session["s_rate"]).all():

@@ -140,7 +140,6 @@ def test_a_mistake_has_no_traceback_from_a_shell_unless_asked(stores):
     assert "Traceback" in done.stderr
 
 
-@pytest.mark.xfail(strict=True, reason="with --debug an error leaves with Python's 1, not with its own exit code")
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(stores):
     done = python("main.py", "backtest", "--market", "tabel", "--debug", QMTF_STORE_DIR=str(stores))
     assert "Traceback" in done.stderr

@@ -48,7 +48,7 @@ ACTS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "strategy.exits.stop_on": ("mid", "table", {}),
     "strategy.exits.exit_dte": (3, "table", {}),
     "strategy.exits.max_hold_days": (1, "table", {}),
-    "strategy.exits.time_exit_from": ("13:00", "table", {}),
+    "strategy.exits.time_exit_from": ("13:00", "table", {"strategy.exits.max_hold_days": 1}),
     "strategy.exits.expiry_rule": ("settle", "cash", FLAT),
     "strategy.exits.flat_from": ("12:00", "table", FLAT),
     "strategy.exits.flat_before_early_close": (120, "table", FLAT),

@@ -42,18 +42,9 @@ def test_a_buy_pays_at_least_the_mid_and_a_sale_gets_at_most_the_mid(name):
         assert (f[F["price2"]] - mid2) * np.sign(f[F["quantity"]]) >= 0
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if "limit" not in n])
+@pytest.mark.parametrize("name", NAMES)
 def test_each_leg_lies_between_its_mid_and_its_natural_side(name):
-    legs_lie_between_mid_and_natural(markets.run_named(name))
-
-
-@pytest.mark.xfail(strict=True, reason="a limit order pays its limit even where natural is better")
-@pytest.mark.parametrize("name", ["limit", "carried_limit"])
-def test_each_leg_of_a_limit_order_lies_between_its_mid_and_its_natural_side(name):
-    legs_lie_between_mid_and_natural(markets.run_named(name))
-
-
-def legs_lie_between_mid_and_natural(result: BacktestResult) -> None:
+    result = markets.run_named(name)
     assert len(packages(result)) >= 4
     for f in result.fills[result.fills[:, F["event"]] == 0]:
         mid2, side = f[F["bid"]] + f[F["ask"]], np.sign(f[F["quantity"]])
@@ -216,7 +207,6 @@ def test_entries_keep_the_dte_limits_when_they_fill(name):
     entries_keep_dte(markets.run_named(name))
 
 
-@pytest.mark.xfail(strict=True, reason="an entry order works on through the nights: it fills days after its decision")
 def test_a_limit_order_that_takes_days_to_fill_keeps_the_dte_limits():
     result = markets.ran(markets.market("carried"), costs__fill="limit", strategy__entry__dte_min=8)
     entries_keep_dte(result)
@@ -248,15 +238,11 @@ def test_a_wing_is_as_wide_as_asked_to_a_quarter():
     assert (np.abs(wings(result) - 3.0) <= 0.25 * 3.0 + 0.5).all()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="avoid_opposite shifts a wing by up to three strikes and never looks at its width again"
-)
 @pytest.mark.parametrize("name", ["natural", "surface"])
 def test_a_wing_stays_as_wide_as_asked_beside_other_structures(name):
     assert (np.abs(wings(markets.run_named(name)) - 3.0) <= 0.25 * 3.0 + 0.5).all()
 
 
-@pytest.mark.xfail(strict=True, reason="contracts are sized on the credit hoped for: a worse fill exceeds the budget")
 def test_the_risk_of_a_structure_stays_inside_the_budget_when_it_fills():
     """Of the equity on the row that decided; the credit of the fill counts, not the one hoped for."""
     for share in (0.01, 0.03, 1.0):
@@ -268,7 +254,6 @@ def test_the_risk_of_a_structure_stays_inside_the_budget_when_it_fills():
             assert 1 <= t[T["contracts"]] <= 50
 
 
-@pytest.mark.xfail(strict=True, reason="between snapshots a leg last quoted 0/0, or not at all, counts as two-sided")
 def test_between_snapshots_only_legs_with_a_two_sided_last_quote_fill():
     result = markets.run_named("surface")
     market = result.market
@@ -280,9 +265,6 @@ def test_between_snapshots_only_legs_with_a_two_sided_last_quote_fill():
         assert market.q_flag[con.cell_base + f[F["snap"]] - con.snap_first] == 0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="shares would change hands: nothing in the run says that cash was settled instead"
-)
 def test_a_physically_settled_structure_that_could_not_be_closed_says_so():
     result = markets.run_named("butterfly")
     assert (result.trades[:, T["reason"]] == Reason.SETTLED).any()

@@ -81,6 +81,16 @@ def test_poisoning_the_future_changes_nothing_before_it(tmp_path):
     assert (wild.ledger.rows[CASH, -1] != markets.run_named(name).ledger.rows[CASH, -1]).all()
 
 
+@pytest.mark.parametrize("name", ["natural", "settled", "carried", "modelled"])
+def test_a_run_that_ends_earlier_is_the_beginning_of_the_longer_one(name):
+    of, changes = markets.RUNS[name]
+    store = markets.market(of)
+    s = len(store.columns["s_day"]) // 2
+    short = ran(store, **changes, market__end=str(np.datetime64(int(store.columns["s_day"][s]), "D")))
+    assert short.last_row == store.columns["s_end"][s]
+    assert_same_past(markets.run_named(name), short, short.last_row - 1)
+
+
 def test_the_runs_compared_do_trade_before_the_cuts():
     for name in TABLE_RUNS:
         opened = markets.run_named(name).trades[:, T["opened"]]
@@ -98,16 +108,11 @@ def carried_rows() -> dict[str, int]:
     return {"before": int(ses.decide[s]) - 20, "decision": int(ses.decide[s]), "snapshot": int(ses.end[s]) - 1}
 
 
-KNOWS_TODAYS_SNAPSHOT = pytest.mark.xfail(
-    strict=True, reason="s_decide is -2 until the day's snapshot is there: verdicts before it depend on it"
-)
-
-
 @pytest.mark.parametrize(
     "moment",
     [
-        pytest.param("before", marks=KNOWS_TODAYS_SNAPSHOT),
-        pytest.param("decision", marks=KNOWS_TODAYS_SNAPSHOT),
+        "before",
+        "decision",
         "snapshot",
     ],
 )
@@ -180,7 +185,6 @@ def late_strikes(tmp_path_factory):
     return tape, stored(tape, tmp_path_factory.mktemp("late"))
 
 
-@pytest.mark.xfail(strict=True, reason="nearest_strike also sees strikes that are listed later")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -195,9 +199,6 @@ def test_strikes_listed_later_choose_nothing_now(changes, late_strikes, tmp_path
     assert len(run.trades)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="has_quotes takes a cell for a quote: an expiry that is quoted again later counts"
-)
 def test_an_expiry_without_quotes_now_is_not_chosen_because_it_is_quoted_later(tmp_path):
     tape = markets.table_tape("gap", bad=False)
     first, last = tape.bars.ts[[100, 145]]
@@ -208,7 +209,6 @@ def test_an_expiry_without_quotes_now_is_not_chosen_because_it_is_quoted_later(t
     assert len(run.trades)
 
 
-@pytest.mark.xfail(strict=True, reason="an absent cell is marked otherwise if the contract is quoted again later")
 def test_a_held_contract_is_marked_alike_whether_or_not_it_is_quoted_again(tmp_path):
     tape = markets.carried_tape("vanishing", bad=False)
     store = stored(tape, tmp_path)
@@ -231,7 +231,6 @@ def test_a_held_contract_is_marked_alike_whether_or_not_it_is_quoted_again(tmp_p
 # ---------------------------------------------------------------- the end of a market is not the end of the world
 
 
-@pytest.mark.xfail(strict=True, reason="e_session is -1 until the expiry's own session is in the store")
 def test_a_market_that_ends_the_day_before_an_expiry_is_left_all_the_same(tmp_path):
     """One chain a day: to be flat on the expiry's day means to leave the day before."""
     changes = {
@@ -247,7 +246,6 @@ def test_a_market_that_ends_the_day_before_an_expiry_is_left_all_the_same(tmp_pa
     assert (run.trades[:, T["closed"]] == k).any()
 
 
-@pytest.mark.xfail(strict=True, reason="settlement_row is the last row the store has of the expiry's session")
 def test_nothing_settles_at_noon_because_the_market_ends_there(tmp_path):
     tape = markets.tape("cash")
     full = markets.market("cash")

@@ -61,7 +61,7 @@ def test_a_run_without_trades_explains_itself():
     assert len(result.trades) == 0
     counts = verdicts(result)
     assert counts.pop(Reason.WINDOW) > 0
-    assert list(counts) == [Reason.NO_EXPIRY]
+    assert set(counts) <= {Reason.NO_EXPIRY, Reason.NO_QUOTES} and counts[Reason.NO_EXPIRY] > 0
     metrics = measure(result).metrics
     assert any("decisions.csv" in warning for warning in metrics["warnings"])
     assert metrics["trades"] == 0
@@ -92,7 +92,6 @@ def test_rows_before_the_first_quote_are_skipped_for_want_of_quotes(dark):
     assert counts == {Reason.NO_QUOTES: 16}
 
 
-@pytest.mark.xfail(strict=True, reason="a bar without a snapshot decides on the last snapshot's quotes, however old")
 def test_rows_without_quotes_decide_nothing(dark):
     rows, store = dark
     often = {"strategy__entry__max_new_per_day": 50, "strategy__entry__ladder_minutes": 0}

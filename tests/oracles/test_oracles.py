@@ -124,8 +124,7 @@ def condor_lifecycle(inputs: dict[str, Any]) -> dict[str, Any]:
         "breakeven_high": breakevens[1] / 100,
         "gross_requirement": payoff.max_loss_cents(RIGHT, strike, SIGN, 0) * usd,
         "pnl_at_expiry": [
-            payoff.expiry_pnl_cents(RIGHT, strike, SIGN, credit, cents(settle)) * usd
-            for settle in inputs["settle_at"]
+            payoff.expiry_pnl_cents(RIGHT, strike, SIGN, credit, cents(settle)) * usd for settle in inputs["settle_at"]
         ],
     }
 
@@ -237,8 +236,7 @@ def cases_of(path: Path) -> list[Any]:
     if content.get("schema") != SCHEMA or not content.get("cases"):
         return [pytest.param(f"{path.name}: not a file of schema {SCHEMA} with cases", id=topic)]
     return [
-        pytest.param(Case(topic, body, content["default_tol"]), id=f"{topic}-{body['id']}")
-        for body in content["cases"]
+        pytest.param(Case(topic, body, content["default_tol"]), id=f"{topic}-{body['id']}") for body in content["cases"]
     ]
 
 
@@ -261,9 +259,7 @@ def test_ours_agrees_with_the_reference(case):
     waiting = {field: value.why for field, value in ours.items() if isinstance(value, Later)}
     if waiting.keys() & case.body["expected"].keys():
         compared = sorted(case.body["expected"].keys() - waiting.keys())
-        pytest.skip(
-            f"compared {', '.join(compared) or 'nothing'}; {'; '.join(sorted(set(waiting.values())))}"
-        )
+        pytest.skip(f"compared {', '.join(compared) or 'nothing'}; {'; '.join(sorted(set(waiting.values())))}")
 
 
 # --- the comparison itself must be able to fail (no folder needed) ------------------------------------------
@@ -330,9 +326,7 @@ def test_null_means_none_and_unknown_never_passes(ours, expected, same):
 
 
 def test_the_tolerance_of_a_case_goes_before_that_of_its_file():
-    case = Case(
-        "t", {"id": "1", "tol": {"price": {"abs": 2.0}}}, {"delta": {"rel": 3.0}, "vega": {"abs": 4.0}}
-    )
+    case = Case("t", {"id": "1", "tol": {"price": {"abs": 2.0}}}, {"delta": {"rel": 3.0}, "vega": {"abs": 4.0}})
     assert tolerance("price", case) == (2.0, 0.0)
     assert tolerance("delta", case) == (0.0, 3.0)
     assert tolerance("delta", case._replace(body={"id": "1", "tol": {"abs": 5.0}})) == (5.0, 0.0)

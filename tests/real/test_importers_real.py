@@ -12,7 +12,7 @@ from core.market.calendar import day_number
 from core.market.importers import import_market
 from core.market.store import market_of
 from core.quotes import leg_rows
-from core.types import ABSENT_MARKED, ASK, BAD_MARKED, BID, CASH_AM, FLAG, GOOD
+from core.types import ASK, BAD_MARKED, BID, CASH_AM, FLAG, GOOD
 
 NEW_YORK = "America/New_York"
 SAMPLE = 300
@@ -242,7 +242,7 @@ def test_marks_of_unusable_quotes_lie_within_the_payoffs_bounds(name, market):
     size = c["q_last"] - c["q_first"] + 1
     contract = np.repeat(np.arange(len(size)), size)
     snapshot = np.arange(size.sum()) - np.repeat(c["q_base"] - c["q_first"], size)
-    marked = (c["q_flag"] == BAD_MARKED) | (c["q_flag"] == ABSENT_MARKED)
+    marked = c["q_flag"] == BAD_MARKED
     spot = np.asarray(c["spot"])[c["q_row"]][snapshot]
     bound = np.where(c["c_right"][contract] == 1, spot, c["c_strike"][contract] / 100)
     mark = (c["q_bid"] + c["q_ask"]) / 200

@@ -112,19 +112,16 @@ def test_an_impossible_time_fails(value):
     assert "strategy.entry.window_start" in refused(flags={"strategy.entry.window_start": value})
 
 
-@pytest.mark.xfail(strict=True, reason="minutes_of adds whatever stands after the colon")
 @pytest.mark.parametrize("value", ["9:75", "10:-5", "-1:90"])
 def test_minutes_beyond_the_hour_fail(value):
     assert "strategy.entry.window_start" in refused(flags={"strategy.entry.window_start": value})
 
 
-@pytest.mark.xfail(strict=True, reason="YAML reads an unquoted 10:30 as the number 630")
 def test_an_unquoted_time_in_yaml_is_a_time(tmp_path):
     file = written(tmp_path, "strategy: {entry: {window_start: 10:30}}\n")
     assert load(user_file=NO_FILE, file=file)["strategy.entry.window_start"] == "10:30"
 
 
-@pytest.mark.xfail(strict=True, reason="yaml raises a bare ValueError for a date that does not exist")
 def test_a_date_that_does_not_exist_fails_in_yaml_too(tmp_path):
     assert "2018-02-30" in refused(file=written(tmp_path, "market: {start: 2018-02-30}\n"))
 
@@ -207,9 +204,6 @@ def test_a_python_file_that_is_more_than_literals_fails(text, tmp_path):
     assert "config.py" in refused(user=file)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="literal_eval raises TypeError for a key that cannot be hashed; only ValueError is caught"
-)
 def test_a_python_file_with_an_impossible_key_fails(tmp_path):
     file = tmp_path / "config.py"
     file.write_text("CONFIG = {[]: 1}\n")

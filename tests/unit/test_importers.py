@@ -31,7 +31,7 @@ from core.market.quality import STALE as OLD
 from core.market.store import market_of
 from core.pricing.black_scholes import black_price
 from core.quotes import leg_rows
-from core.types import ABSENT_MARKED, ASK, BAD_MARKED, BAD_UNMARKED, BID, FLAG, GOOD
+from core.types import ASK, BAD_MARKED, BAD_UNMARKED, BID, FLAG, GOOD
 
 NEW_YORK = "America/New_York"
 SPRING = ("2026-03-06", "2026-03-09")  # clocks go forward on Sunday 2026-03-08
@@ -469,7 +469,7 @@ def test_bad_quotes_are_counted_and_none_is_good(make):
 def test_fallback_marks_lie_within_the_payoffs_bounds_and_near_the_price(make):
     store = make(chain=spoiled())
     strike, right, _, flag, bid, ask = cells(store)
-    marked = (flag == BAD_MARKED) | (flag == ABSENT_MARKED)
+    marked = flag == BAD_MARKED
     assert marked.sum() == len(BAD)
     mark = (bid[marked] + ask[marked]) / 200
     bound = np.where(right[marked] == 1, 600.0, strike[marked])

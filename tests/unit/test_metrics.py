@@ -82,9 +82,7 @@ def test_ratios_without_variation_or_with_unknown_days_are_undefined(returns):
 
 
 def test_sortino_divides_by_all_periods():
-    assert metrics.sortino(floats(0.02, -0.01), periods_per_year=1) == pytest.approx(
-        0.005 / (0.01 / math.sqrt(2))
-    )
+    assert metrics.sortino(floats(0.02, -0.01), periods_per_year=1) == pytest.approx(0.005 / (0.01 / math.sqrt(2)))
 
 
 def test_sortino_without_a_losing_day_is_undefined():
@@ -194,19 +192,12 @@ def test_blocks_are_as_long_as_trades_are_held():
 
 
 def test_one_block_counts_as_one_trade_and_equal_results_count_blocks():
-    assert (
-        metrics.effective_trades(floats(1, 2, 3), days(MONDAY, MONDAY, MONDAY), days(MONDAY, MONDAY, MONDAY))
-        == 1.0
-    )
+    assert metrics.effective_trades(floats(1, 2, 3), days(MONDAY, MONDAY, MONDAY), days(MONDAY, MONDAY, MONDAY)) == 1.0
     same = trades([50.0, 50.0, 50.0])
     assert metrics.effective_trades(same.pnl_usd, same.entry_day, same.exit_day) == 3.0
 
 
-@given(
-    st.lists(
-        st.tuples(st.floats(-1e4, 1e4), st.integers(0, 400), st.integers(0, 60)), min_size=1, max_size=40
-    )
-)
+@given(st.lists(st.tuples(st.floats(-1e4, 1e4), st.integers(0, 400), st.integers(0, 60)), min_size=1, max_size=40))
 def test_effective_trades_lie_between_one_and_all(rows):
     pnl, entry, held = (np.array(column) for column in zip(*rows, strict=True))
     entry = (entry + MONDAY).astype(np.int32)

@@ -131,13 +131,12 @@ def test_a_price_without_two_sided_quotes_triggers_nothing_and_forgets_nothing(e
 
 @both_ways
 def test_size_keeps_the_maximum_loss_inside_the_budget(size):
-    made = record_of(rules(size__contracts=10, size__max_risk_frac=0.05))
-    assert size(made, 1000, 200, 10_000_000) == 6  # $5,000 over $800 a contract
-    assert size(made, 1000, 200, 100_000_000) == 10  # never more than asked for
-    assert size(made, 1000, 200, 1_500_000) == 0  # $750: no floor that breaches the rule
-    assert size(made, 1000, 200, 1_600_000) == 1
-    assert size(made, 1000, 200, 0) == 0
-    assert size(made, 1000, 200, -5_000_000) <= 0
+    assert size(10, 1000, 200, 500_000) == 6  # $5,000 over $800 a contract
+    assert size(10, 1000, 200, 5_000_000) == 10  # never more than asked for
+    assert size(10, 1000, 200, 75_000) == 0  # $750: no floor that breaches the rule
+    assert size(10, 1000, 200, 80_000) == 1
+    assert size(10, 1000, 200, 0) == 0
+    assert size(10, 1000, 200, -250_000) == 0
 
 
 # ---------------------------------------------------------------- a slow chooser

@@ -36,9 +36,7 @@ class Package(NamedTuple):
 
 def package(*legs):
     right, strike_usd, quantity = zip(*legs, strict=True)
-    return Package(
-        np.array(right, np.int8), np.array(strike_usd, np.int32) * 100, np.array(quantity, np.int32)
-    )
+    return Package(np.array(right, np.int8), np.array(strike_usd, np.int32) * 100, np.array(quantity, np.int32))
 
 
 CONDOR = package((PUT, 90, 1), (PUT, 95, -1), (CALL, 105, -1), (CALL, 115, 1))
@@ -235,9 +233,7 @@ def test_no_price_is_worse_than_the_worst_case_and_losses_lie_between_breakevens
     widths=st.tuples(st.integers(1, 20), st.integers(1, 20)),
     credit=st.integers(1, 2_500),
 )
-def test_the_two_forms_of_a_condor_agree(
-    widths, credit, max_loss_cents, breakevens_cents, nominal_breakevens_cents
-):
+def test_the_two_forms_of_a_condor_agree(widths, credit, max_loss_cents, breakevens_cents, nominal_breakevens_cents):
     put_width, call_width = widths
     legs = package((PUT, 95 - put_width, 1), (PUT, 95, -1), (CALL, 105, -1), (CALL, 105 + call_width, 1))
     assert max_loss_cents(*legs, credit) == 100 * max(widths) - credit
