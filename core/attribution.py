@@ -13,7 +13,7 @@ import numpy as np
 from core.jit import INNER, njit
 from core.pricing.black_scholes import black_greeks
 from core.pricing.implied_vol import implied_vol
-from core.quotes import NS_PER_YEAR, cell_index, leg_greeks, years_to_expiry
+from core.quotes import NS_PER_YEAR, carried_from, cell_index, leg_greeks, years_to_expiry
 from core.types import CALL, GOOD, LEGS, MULTIPLIER, TABLE, F, T
 
 PARTS = ("delta", "gamma", "theta", "vega", "spread", "fees", "residual")
@@ -107,3 +107,38 @@ def attribute(m, trades, fills, last_row, out):
         for part in range(RESIDUAL):
             total += out[i, part]
         out[i, RESIDUAL] = trades[i, T_PNL] + trades[i, T_MARK] - total
+
+
+@njit
+def carried_errors(m, trades, last_row, out):
+    """What the surface carried from the snapshot before would have missed on each real mark of a held structure.
+
+    out : float64, long enough for rows x trades; $ per share, carried cost to close less the real one.
+    Only rows where every leg is two-sided count. Returns how many were written.
+    """
+    n = 0
+    for i in range(trades.shape[0]):
+        end = trades[i, T_CLOSED] if trades[i, T_CLOSED] >= 0 else last_row
+        for r in range(trades[i, T_OPENED] + 1, end + 1):
+            if m.row[r].quoted and n < out.shape[0]:
+                error = carried_error(m, trades[i], r)
+                if not math.isnan(error):
+                    out[n] = error
+                    n += 1
+    return n
+
+
+@njit(**INNER)
+def carried_error(m, trade, r):
+    """One row of carried_errors; NaN where a leg lacks a two-sided quote or a slice."""
+    error = 0.0
+    for leg in range(LEGS):
+        c = trade[T_LEG0 + leg]
+        if c < 0:
+            continue
+        i = cell_index(m, c, r)
+        if i < 0 or m.q_flag[i] != GOOD:
+            return np.nan
+        real = (m.q_bid[i] + m.q_ask[i]) / 200.0
+        error -= SIDES[leg] * (carried_from(m, c, r, m.row[r].snap - 1)[0] - real)
+    return error

@@ -54,21 +54,27 @@ def slice_of(m, x, r):
 
 @njit(**INNER)
 def carried_greeks(m, c, r):
-    """Price and greeks of contract c at row r from the last snapshot's slice, moved with the spot.
+    """carried_from the snapshot that row r knows."""
+    return carried_from(m, c, r, m.row[r].snap)
+
+
+@njit(**INNER)
+def carried_from(m, c, r, q):
+    """Price and greeks of contract c at row r from snapshot q's slice, moved with the spot.
 
     The slice's forward moves in proportion to the spot; the smile moves by the skew stickiness
     known at that snapshot (0: volatility stays with the strike, 1: with the moneyness).
     Returns (price $, delta, gamma, vega per 1.00, theta per year, vol); NaN without a slice.
     """
     x = m.con[c].expiry
-    v = slice_of(m, x, r)
+    v = m.v_index[q, x] if q >= 0 and m.v_index.shape[0] > 0 else -1
     if v < 0:
         return np.nan, np.nan, np.nan, np.nan, np.nan, np.nan
     s = m.v_slice[v]
     move = math.log(m.row[r].spot / s[0])
     forward = s[1] * m.row[r].spot / s[0]
     strike = m.con[c].strike / 100.0
-    k = math.log(strike / s[1]) - m.q_stick[m.row[r].snap] * move
+    k = math.log(strike / s[1]) - m.q_stick[q] * move
     variance = max(svi_total_variance(s[2], s[3], s[4], s[5], s[6], k), 0.0)
     vol = math.sqrt(variance / s[7])
     years = years_to_expiry(m, x, r)

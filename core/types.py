@@ -299,7 +299,6 @@ class Reasons(NamedTuple):
     OPPOSITE_LEG: int = 13
     SIZE_ZERO: int = 14
     MISSED: int = 15
-    NO_SURFACE: int = 16
     EXPIRY_DAY: int = 17
     SCRIPTED: int = 18
     PROFIT_TARGET: int = 20
@@ -331,7 +330,6 @@ REASONS = {
     Reason.OPPOSITE_LEG: ("skip", "a contract is already held on the other side"),
     Reason.SIZE_ZERO: ("skip", "risk budget below one contract"),
     Reason.MISSED: ("skip", "entry order missed its price and was cancelled"),
-    Reason.NO_SURFACE: ("skip", "no surface for the expiry, so no deltas"),
     Reason.EXPIRY_DAY: ("skip", "too late on the expiry's own day"),
     Reason.SCRIPTED: ("scripted", "only stated orders trade in this run"),
     Reason.PROFIT_TARGET: ("exit", "profit target"),

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from core.attribution import PARTS, attribute
+from core.attribution import PARTS, attribute, carried_errors
 from core.metrics import Trades, summarise
 from core.types import (
+    CARRIED,
     CASH,
     DRAWDOWN,
     EVENT_INTEREST,
@@ -112,6 +113,18 @@ def kind_shares(result: BacktestResult) -> tuple[float, float]:
     )
 
 
+def surface_error(result: BacktestResult) -> dict[str, float] | None:
+    """How far marks of the carried surface were from the next real ones; None where there is no such pair."""
+    if result.market.kind != CARRIED or len(result.trades) == 0:
+        return None
+    snapshots = int(result.market.row.quoted[result.first_row : result.last_row].sum())
+    errors = np.zeros(snapshots * len(result.trades))
+    errors = errors[: carried_errors(result.market, result.trades, result.last_row - 1, errors)]
+    if len(errors) == 0:
+        return None
+    return {"median_abs": float(np.median(np.abs(errors))), "mean": float(errors.mean()), "marks": len(errors)}
+
+
 def own_premium(store: Store) -> dict[str, float] | None:
     """IV less forward realised volatility of a modelled surface; None for real quotes and short markets."""
     if store.manifest["kind"] != "model" or store.manifest["sessions"] < PREMIUM_SESSIONS:
@@ -136,6 +149,12 @@ def warnings_of(result: BacktestResult, metrics: dict[str, Any], parts: Any) -> 
         found.append(f"{result.store.manifest['quotes']}: a modelled premium proves no edge.")
     elif metrics["share_fills_modelled"] > 0:
         found.append(f"{metrics['share_fills_modelled']:.0%} of fills rest on surface marks, not on quotes.")
+    error = surface_error(result)
+    if error is not None:
+        found.append(
+            f"Marks between snapshots come from a carried surface; it missed the next real mark of a held structure by "
+            f"${error['median_abs']:.2f} a share at the median (mean {error['mean']:+.2f}, {error['marks']} marks)."
+        )
     premium = own_premium(result.store)
     if premium is not None:
         found.append(
