@@ -58,7 +58,7 @@ WING_RULES = {"points": POINTS, "percent": PERCENT, "expected_move": EXPECTED_MO
 WING_TOLERANCE = 0.25  # the listed wing may differ from the wanted width by so much of it
 STRADDLE_TO_SD = 0.7979  # an at-the-money straddle is worth sqrt(2/pi) of one standard deviation
 A_WEEK = 7
-MOST_SHIFTS = 3  # strikes that a leg may move outwards to avoid a contract held on the other side
+MOST_SHIFTS = 3  # strikes that a leg may move to avoid a contract held on the other side
 NEVER = 1 << 30
 
 
@@ -411,8 +411,8 @@ LEG_SIGNS = (1, -1, -1, 1)
 
 
 @njit(**INNER)
-def avoid_opposite(m, book, r, legs):
-    """Shift legs one listed strike outwards until no contract is long here and short there; 0 if impossible.
+def avoid_opposite(m, rules, book, r, legs):
+    """Shift shorts outwards and longs inwards until no contract is long here and short there; 0 if impossible.
 
     The broker nets positions by contract, so the same contract on both sides is refused.
     """
@@ -424,12 +424,17 @@ def avoid_opposite(m, book, r, legs):
             continue
         right = PUT if leg in (LONG_PUT, SHORT_PUT) else CALL
         first, last = strike_range(m, m.con[legs[leg]].expiry, right)
-        step = -1 if right == PUT else 1
+        outwards = -1 if right == PUT else 1
+        step = outwards if LEG_SIGNS[leg] < 0 else -outwards  # a vertical gets narrower, never wider
         tries = 0
         while holds_opposite(book, slots, leg, legs[leg]):
             legs[leg] += step
             tries += 1
             if tries > MOST_SHIFTS or not first <= legs[leg] < last or not listed(m, legs[leg], r):
+                return 0
+        if tries > 0 and LEG_SIGNS[leg] < 0 and not rules.short_at_money:
+            delta = abs(leg_delta(m, legs[leg], r))
+            if not rules.delta_low <= delta <= rules.delta_high:
                 return 0
     if legs[SHORT_PUT] >= 0 and not near_width(m, legs[LONG_PUT], legs[SHORT_PUT], put_width):
         return 0
@@ -440,8 +445,9 @@ def avoid_opposite(m, book, r, legs):
 
 @njit(**INNER)
 def near_width(m, low, high, width_cents):
-    """Whether a vertical is still about as wide as it was chosen."""
-    return low < high and abs(m.con[high].strike - m.con[low].strike - width_cents) <= WING_TOLERANCE * width_cents
+    """Whether a vertical is still about as wide as it was chosen, and no wider."""
+    width = m.con[high].strike - m.con[low].strike
+    return low < high and (1.0 - WING_TOLERANCE) * width_cents <= width <= width_cents
 
 
 @njit(**INNER)
@@ -494,7 +500,7 @@ def propose(m, rules, costs, book, r, equity_cents):
     verdict = build_structure(m, rules, x, r, legs, book.leg)
     if verdict != Reason.ENTER:
         return verdict
-    if not avoid_opposite(m, book, r, legs):
+    if not avoid_opposite(m, rules, book, r, legs):
         return Reason.OPPOSITE_LEG
     good = leg_quotes(m, legs, r, book.head.quote_bid, book.head.quote_ask, book.leg)
     if not good and m.row[r].tradable:

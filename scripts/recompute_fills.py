@@ -275,7 +275,8 @@ def check_trade(checks: Checks, run: Run, raw: Raw, trade: dict[str, str], event
     checks.same("credit", where, cents(trade["credit"]), -check_package(checks, run, raw, opening, False))
     pnl = sum(amount(e) for e in events)
     checks.same("fees of the trade", where, cents(trade["fees"]), sum(cents(e["fee"]) for e in events))
-    checks.same("P&L of the trade", where, cents(trade["pnl"]), pnl)
+    if trade["exit_time"]:  # an open structure's P&L holds its mark, which the equity checks recompute
+        checks.same("P&L of the trade", where, cents(trade["pnl"]), pnl)
     if not trade["exit_time"]:
         checks.holds("open trade has no close", not rest, where)
         return
