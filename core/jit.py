@@ -114,5 +114,5 @@ else:
 
 
 def is_cold() -> bool:
-    """Whether this version of the code has compiled nothing yet."""
-    return not NO_JIT and not any(_cache_folder().iterdir())
+    """Whether the engine of this version of the code is still to be compiled."""
+    return not NO_JIT and not any(_cache_folder().rglob("backtest_engine.run_rows*.nbc"))
