@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from core.attribution import PARTS, attribute, carried_errors
+from core.attribution import PARTS, attribute
 from core.config import ROOT, Config, read_fees
 from core.config import load as load_config
 from core.costs import costs_from, fee_cents, limit_cents, net_cents, package
@@ -673,4 +673,3 @@ def warm() -> None:
     out = new_ledger(2, 1)
     run_rows(market, rules, costs, new_book(0, 1, 2), out, script_of(market, ()), 0, 0)
     attribute(market, out.t_int[:0], out.f_int[:0], 0, np.zeros((0, len(PARTS))))
-    carried_errors(market, out.t_int[:0], 0, np.zeros(0))

@@ -23,8 +23,8 @@ from scipy.special import ndtr
 
 from backtest_engine import BacktestResult, run
 from core.config import Config, load
-from core.market.build import NO_DAILY, Bars, Chain, Daily, assemble, expiry_instants, picked, sessions_over
-from core.market.calendar import NS_MINUTE, Sessions, day_number
+from core.market.build import NO_DAILY, Bars, Chain, Daily, assemble, expiry_instants, picked
+from core.market.calendar import NS_MINUTE, Sessions, day_number, sessions_over
 from core.market.history import DailyInput, build_history
 from core.market.importers import facts_of
 from core.market.store import Store

@@ -5,13 +5,12 @@ bars + quotes -> sessions and rows -> contracts -> quality -> cells -> slices, d
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from core.errors import DataError
-from core.market.calendar import NS_MINUTE, Sessions, day_number, day_text, minute_of_day, sessions_between
+from core.market.calendar import NS_MINUTE, Sessions, day_text, minute_of_day, sessions_over
 from core.market.quality import GOOD as CLEAN
 from core.market.quality import classify, counts, mark_stale
 from core.market.slices import (
@@ -90,19 +89,6 @@ NO_DAILY = Daily({}, {}, {})
 
 
 # ---------------------------------------------------------------- sessions and rows
-
-
-@lru_cache(maxsize=8)
-def sessions_of_years(first: int, last: int) -> Sessions:
-    return sessions_between(day_number(f"{first}-01-01"), day_number(f"{last}-12-31"))
-
-
-def sessions_over(first_day: int, last_day: int) -> Sessions:
-    """Sessions of an inclusive range of days. Whole years are fetched once: the calendar is slow to build."""
-    first, last = int(day_text(first_day)[:4]), int(day_text(last_day)[:4])
-    years = sessions_of_years(first, max(last, first + 2))
-    inside = (years.day >= first_day) & (years.day <= last_day)
-    return Sessions(*(column[inside] for column in years))
 
 
 def session_of(ts: Any, sessions: Sessions) -> Any:

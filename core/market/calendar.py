@@ -7,6 +7,7 @@ store is built: a store carries its own sessions.
 from __future__ import annotations
 
 import datetime as dt
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,6 +60,19 @@ def sessions_between(first_day: int, last_day: int) -> Sessions:
     # A regular session opens at 09:30 New York time: that fixes the offset of the day.
     offset = (days.astype(np.int64) * NS_DAY + 570 * NS_MINUTE - opens) // NS_MINUTE
     return Sessions(days, opens, closes, offset.astype(np.int16))
+
+
+@lru_cache(maxsize=8)
+def sessions_of_years(first: int, last: int) -> Sessions:
+    return sessions_between(day_number(f"{first}-01-01"), day_number(f"{last}-12-31"))
+
+
+def sessions_over(first_day: int, last_day: int) -> Sessions:
+    """Sessions of an inclusive range of days. Whole years are fetched once: the calendar is slow to build."""
+    first, last = int(day_text(first_day)[:4]), int(day_text(last_day)[:4])
+    years = sessions_of_years(first, max(last, first + 2))
+    inside = (years.day >= first_day) & (years.day <= last_day)
+    return Sessions(*(column[inside] for column in years))
 
 
 def minute_of_day(ts: Any, day: Any, offset: Any) -> Any:

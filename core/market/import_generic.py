@@ -29,8 +29,8 @@ import numpy as np
 
 from core.config import read_yaml, suggestion
 from core.errors import ConfigError, DataError
-from core.market.build import Bars, Chain, picked, sessions_over
-from core.market.calendar import NS_MINUTE
+from core.market.build import Bars, Chain, picked
+from core.market.calendar import NS_MINUTE, sessions_over
 from core.market.import_tables import (
     ISO,
     RIGHTS,

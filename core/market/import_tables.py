@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from core.errors import DataError
-from core.market.build import ROOTS, Bars, Chain, sessions_over
-from core.market.calendar import NS_MINUTE, day_text
+from core.market.build import ROOTS, Bars, Chain
+from core.market.calendar import NS_MINUTE, day_text, sessions_over
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,8 +14,8 @@ import numpy as np
 
 from core.config import PRESETS
 from core.errors import DataError
-from core.market.build import Bars, Chain, sessions_over
-from core.market.calendar import NS_DAY, NS_MINUTE
+from core.market.build import Bars, Chain
+from core.market.calendar import NS_DAY, NS_MINUTE, sessions_over
 from core.market.import_generic import Map, load_map, mapped_chain
 from core.market.import_tables import (
     NEW_YORK,

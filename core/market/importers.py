@@ -24,9 +24,8 @@ from core.market.build import (
     assemble,
     daily_rows,
     five_minute,
-    sessions_over,
 )
-from core.market.calendar import NS_DAY, NS_MINUTE, Sessions, day_text
+from core.market.calendar import NS_DAY, NS_MINUTE, Sessions, day_text, sessions_over
 from core.market.import_generic import read_generic_bars, read_generic_chain
 from core.market.import_tables import (
     NEW_YORK,

@@ -12,8 +12,8 @@ import yaml
 from core.config import PRESETS
 from core.errors import ConfigError, DataError
 from core.market import writer
-from core.market.build import Bars, five_minute, sessions_over
-from core.market.calendar import NS_MINUTE, day_number
+from core.market.build import Bars, five_minute
+from core.market.calendar import NS_MINUTE, day_number, sessions_over
 from core.market.import_generic import load_map, standard_monthly
 from core.market.import_tables import Asked
 from core.market.importers import READERS, import_market, roots_asked
