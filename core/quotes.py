@@ -231,8 +231,9 @@ def leg_rows(m, c, r0, r1, quote):
     """Quotes of contract c for rows r0 <= r < r1 of one session, into the rows BID, ASK (cents) and FLAG of `quote`."""
     if m.kind == MODEL:
         modelled_rows(m, c, r0, r1, quote[BID], quote[ASK])
+        ask, flag = quote[ASK, : r1 - r0], quote[FLAG, : r1 - r0]
         for j in range(r1 - r0):  # 0/0 is the model's answer to an input it does not know
-            quote[FLAG, j] = GOOD if quote[ASK, j] > 0 else BAD_UNMARKED
+            flag[j] = GOOD if ask[j] > 0 else BAD_UNMARKED
         return
     for r in range(r0, r1):
         j = r - r0
