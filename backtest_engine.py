@@ -141,7 +141,7 @@ def price_reason(m, rules, book, p, s, r0, r):
     )
 
 
-@njit(**INNER)
+@njit(**HOT)
 def price_event(m, rules, book, p, s, r0, r, r1):
     """First row in [r, r1) on which slot p's price makes it leave, or IDLE; keeps `above` up to there.
 
@@ -411,7 +411,7 @@ def book_rows(m, book, out, r0, r, r_end):
     book.head.peak = peak
 
 
-@njit(**INNER)
+@njit(**HOT)
 def book_slot(book, out, p, j0, n, marks, liquidation, soft):
     """Add slot p's marks on n rows of the scratch from j0 on, and keep its extremes."""
     slot = book.slot[p]
