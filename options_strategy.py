@@ -32,6 +32,7 @@ from core.types import (
     FLAG,
     FLAT,
     GOOD,
+    LEG_SIGN,
     LEGS,
     LONG_CALL,
     LONG_PUT,
@@ -402,12 +403,9 @@ def holds_opposite(book, slot_count, leg, contract):
     for p in range(slot_count):
         if book.slot[p].trade >= 0:
             for other in range(LEGS):
-                if book.slot[p].legs[other] == contract and LEG_SIGNS[other] != LEG_SIGNS[leg]:
+                if book.slot[p].legs[other] == contract and LEG_SIGN[other] != LEG_SIGN[leg]:
                     return True
     return False
-
-
-LEG_SIGNS = (1, -1, -1, 1)
 
 
 @njit(**INNER)
@@ -425,14 +423,16 @@ def avoid_opposite(m, rules, book, r, legs):
         right = PUT if leg in (LONG_PUT, SHORT_PUT) else CALL
         first, last = strike_range(m, m.con[legs[leg]].expiry, right)
         outwards = -1 if right == PUT else 1
-        step = outwards if LEG_SIGNS[leg] < 0 else -outwards  # a vertical gets narrower, never wider
+        step = outwards if LEG_SIGN[leg] < 0 else -outwards  # a vertical gets narrower, never wider
         tries = 0
         while holds_opposite(book, slots, leg, legs[leg]):
             legs[leg] += step
+            while first <= legs[leg] < last and not listed(m, legs[leg], r):
+                legs[leg] += step  # strikes listed later must make no difference
             tries += 1
-            if tries > MOST_SHIFTS or not first <= legs[leg] < last or not listed(m, legs[leg], r):
+            if tries > MOST_SHIFTS or not first <= legs[leg] < last:
                 return 0
-        if tries > 0 and LEG_SIGNS[leg] < 0 and not rules.short_at_money:
+        if tries > 0 and LEG_SIGN[leg] < 0 and not rules.short_at_money:
             delta = abs(leg_delta(m, legs[leg], r))
             if not rules.delta_low <= delta <= rules.delta_high:
                 return 0
@@ -530,7 +530,7 @@ def set_sides(legs, side, closing):
         if legs[leg] < 0:
             side[leg] = 0
         else:
-            side[leg] = -LEG_SIGNS[leg] if closing else LEG_SIGNS[leg]
+            side[leg] = -LEG_SIGN[leg] if closing else LEG_SIGN[leg]
 
 
 # ---------------------------------------------------------------- exits

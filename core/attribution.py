@@ -14,7 +14,7 @@ from core.jit import INNER, njit
 from core.pricing.black_scholes import black_greeks
 from core.pricing.implied_vol import implied_vol
 from core.quotes import NS_PER_YEAR, carried_from, cell_index, leg_greeks, years_to_expiry
-from core.types import CALL, GOOD, LEGS, MULTIPLIER, TABLE, F, T
+from core.types import CALL, GOOD, LEG_SIGN, LEGS, MULTIPLIER, TABLE, F, T
 
 PARTS = ("delta", "gamma", "theta", "vega", "spread", "fees", "residual")
 DELTA, GAMMA, THETA, VEGA, SPREAD, FEES, RESIDUAL = range(7)
@@ -22,7 +22,6 @@ STEP_ROWS = 6  # between two snapshots of the greeks, where quotes are dense: ha
 T_OPENED, T_CLOSED, T_CONTRACTS, T_LEG0 = T["opened"], T["closed"], T["contracts"], T["leg0"]
 T_FEES, T_PNL, T_MARK = T["fees"], T["pnl"], T["mark"]
 F_TRADE, F_QUANTITY, F_PRICE2, F_BID, F_ASK = F["trade"], F["quantity"], F["price2"], F["bid"], F["ask"]
-SIDES = (1, -1, -1, 1)
 
 
 @njit(**INNER)
@@ -63,7 +62,7 @@ def attribute_trade(m, trade, end, parts):
         c = trade[T_LEG0 + leg]
         if c < 0:
             continue
-        scale = SIDES[leg] * trade[T_CONTRACTS] * MULTIPLIER * 100.0
+        scale = LEG_SIGN[leg] * trade[T_CONTRACTS] * MULTIPLIER * 100.0
         r = trade[T_OPENED]
         delta, gamma, vega, theta, vol = greeks_of_leg(m, c, r)
         while r < end:
@@ -140,5 +139,5 @@ def carried_error(m, trade, r):
         if i < 0 or m.q_flag[i] != GOOD:
             return np.nan
         real = (m.q_bid[i] + m.q_ask[i]) / 200.0
-        error -= SIDES[leg] * (carried_from(m, c, r, m.row[r].snap - 1)[0] - real)
+        error -= LEG_SIGN[leg] * (carried_from(m, c, r, m.row[r].snap - 1)[0] - real)
     return error

@@ -27,6 +27,7 @@ from core.types import (
     HEAD,
     KIND_SETTLEMENT,
     KIND_SURFACE,
+    LEG_SIGN,
     LEGS,
     LONG_CALL,
     LONG_PUT,
@@ -55,7 +56,6 @@ T_CONTRACTS, T_CREDIT, T_WIDTH, T_FEES = T["contracts"], T["credit"], T["width"]
 T_CLOSED, T_EXIT_DECIDED, T_DEBIT, T_REASON = T["closed"], T["exit_decided"], T["debit"], T["reason"]
 T_PNL, T_MAE, T_MFE, T_MAX_LOSS, T_OVERSHOOT = T["pnl"], T["mae"], T["mfe"], T["max_loss"], T["overshoot"]
 T_KINDS, T_MARK, T_KEY = T["kinds"], T["mark"], T["key"]
-LEG_SIDE = (1, -1, -1, 1)
 IDLE = 1 << 30
 UNKNOWN, USABLE, MARKED = 0, 1, 2  # of a structure on a row: no mark | all legs two-sided | a mark only
 
@@ -203,7 +203,7 @@ def settle_slot(m, book, out, p, r):
         if m.con[c].right != CALL:
             intrinsic = -intrinsic
         price2 = 2 * int(math.floor(max(intrinsic, 0.0) * 100.0 + 0.5))
-        side = -LEG_SIDE[leg]  # closes the leg
+        side = -LEG_SIGN[leg]  # closes the leg
         debit2 += side * price2
         record(
             book, out, r, trade, EVENT_SETTLEMENT, leg, c, side * book.slot[p].contracts, price2,
@@ -282,7 +282,7 @@ def dense_marks(m, book, p, r0, r1):
         bid, ask, flag = m.q_bid[i : i + n], m.q_ask[i : i + n], m.q_flag[i : i + n]
         for j in range(n):
             bad |= flag[j]
-        if LEG_SIDE[leg] < 0:
+        if LEG_SIGN[leg] < 0:
             add_short(mid2, natural, bid, ask)
         else:
             add_long(mid2, natural, bid, ask)
@@ -303,7 +303,7 @@ def add_leg(m, book, p, leg, r0, r1, side):
     bid, ask, flag = book.leg[BID, :n], book.leg[ASK, :n], book.leg[FLAG, :n]
     mid2 = book.path[MID2, side, :n]
     natural = book.path[NATURAL_CENTS, p, :n]
-    if LEG_SIDE[leg] < 0:
+    if LEG_SIGN[leg] < 0:
         add_short(mid2, natural, bid, ask)
     else:
         add_long(mid2, natural, bid, ask)

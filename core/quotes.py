@@ -34,7 +34,6 @@ from core.types import (
 )
 
 NS_PER_YEAR = 365.0 * 86400.0 * 1e9
-NO_PRICE = -1
 
 
 @njit(**INNER)

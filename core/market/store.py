@@ -34,8 +34,6 @@ from core.types import (
 )
 
 SCHEMA = 1
-BAR_COLUMNS = ("open", "high", "low", "volume", "is_bar")
-CHAIN_COLUMNS = ("q_iv", "q_volume", "q_interest", "q_bid_size", "q_ask_size")
 KINDS = {"table": TABLE, "carried": CARRIED, "model": MODEL}
 NO_SHAPE = ModelShape(*[0.0] * len(ModelShape._fields))
 

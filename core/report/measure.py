@@ -10,13 +10,10 @@ from core.attribution import PARTS, attribute, carried_errors
 from core.metrics import Trades, summarise
 from core.types import (
     CARRIED,
-    CASH,
-    DRAWDOWN,
     EVENT_INTEREST,
     FRACTION,
     KIND_MODELLED,
     KIND_SURFACE,
-    MARKS,
     PHYSICAL_PM,
     SOFT,
     F,
@@ -231,11 +228,3 @@ def measure(result: BacktestResult) -> Measured:
     )
     metrics["warnings"] = warnings_of(result, metrics, parts)
     return Measured(metrics, parts)
-
-
-def drawdown_usd(result: BacktestResult) -> Any:
-    return dollars(result.ledger.rows[DRAWDOWN])
-
-
-def cash_and_marks(result: BacktestResult) -> tuple[Any, Any]:
-    return dollars(result.ledger.rows[CASH]), dollars(result.ledger.rows[MARKS])

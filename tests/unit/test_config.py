@@ -168,7 +168,8 @@ def test_a_range_that_ends_before_it_starts_fails(low, high, values):
 
 
 def test_the_delta_band_does_not_bind_a_butterfly():
-    load(user_file=NO_FILE, sets=["strategy.structure=iron_butterfly", "strategy.entry.short_delta=0.5"])
+    loaded = load(user_file=NO_FILE, sets=["strategy.structure=iron_butterfly", "strategy.entry.short_delta=0.5"])
+    assert loaded["strategy.entry.short_delta"] > loaded["strategy.entry.delta_high"]
 
 
 def test_an_exit_that_would_act_at_entry_fails():
