@@ -1,0 +1,6 @@
+"""Latent-state models."""
+
+from tests.oracles.compare import Adapter, Judge
+
+ADAPTERS: dict[str, Adapter] = {}
+JUDGES: dict[str, Judge] = {}

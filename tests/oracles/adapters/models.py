@@ -1,0 +1,6 @@
+"""Stochastic-volatility, smile and jump models."""
+
+from tests.oracles.compare import Adapter, Judge
+
+ADAPTERS: dict[str, Adapter] = {}
+JUDGES: dict[str, Judge] = {}

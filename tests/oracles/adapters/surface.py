@@ -1,0 +1,6 @@
+"""SVI slices."""
+
+from tests.oracles.compare import Adapter, Judge
+
+ADAPTERS: dict[str, Adapter] = {}
+JUDGES: dict[str, Judge] = {}
