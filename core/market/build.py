@@ -679,6 +679,7 @@ def assemble(
     session["s_decide"] = decision_rows(session, rows, carried)
     columns = {**bar_columns(rows), "quoted": quoted, "snap": snap, **session, **quotes}
     report["sessions_with_quotes"] = len(np.unique(rows.session[quotes["q_row"]]))
-    if np.isnan(session["s_rate"]).all():
-        report["rates"] = "none given: surfaces are discounted at 0"
+    unknown = int(np.isnan(session["s_rate"]).sum())
+    if unknown:
+        report["rates"] = f"none known on {unknown} of {len(session['s_rate'])} sessions: discounted at 0 there"
     return columns, report, "carried" if carried else "table"
