@@ -15,9 +15,12 @@ Source: Black (1976); Hull, Options, Futures and Other Derivatives, chapters 18 
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from core.jit import njit
-from core.pricing.fastmath import log_poly, norm_cdf, norm_pdf
+from core.pricing.fastmath import exp_poly, log_poly, norm_cdf, norm_pdf
 
 # Stands for s = 0: d1 and d2 become huge but finite, or 0 exactly at the strike.
 SMALLEST_DEVIATION = 1e-150
@@ -100,3 +103,154 @@ def black_greeks(is_call, spot, forward, strike, years, vol, discount):
     decay = -0.5 * discount * forward * density * deviation * per_year
     carry = side * discount * (dividend_yield * forward * n1 - rate * strike * n2)
     return delta, gamma, vega, decay + carry, price
+
+
+class EuropeanValues(NamedTuple):
+    """Value and greeks of European options; see `european` for the units."""
+
+    price: Any
+    delta: Any
+    gamma: Any
+    vega: Any
+    theta: Any
+    rho: Any
+    dividend_rho: Any
+    vanna: Any
+    volga: Any
+    charm: Any
+    speed: Any
+    prob_itm: Any
+
+
+@njit
+def european_values(is_call, spot, strike, years, vol, rate, dividend_yield):
+    """(price, delta, gamma, vega, theta, rho, dividend rho, vanna, volga, charm, speed, P(ITM)) of one option.
+
+    Units and limits as `european`.
+    """
+    life = 0.0 if years < 0.0 else years
+    discount = math.exp(-rate * life)
+    growth = math.exp(-dividend_yield * life)
+    forward = spot * growth / discount
+    delta, gamma, vega, theta, price = black_greeks(is_call, spot, forward, strike, years, vol, discount)
+    side = 1.0 if is_call else -1.0
+    deviation = total_deviation(years, vol)
+    if deviation < SMALLEST_DEVIATION:
+        itm = 0.5 if forward == strike else (1.0 if side * (forward - strike) > 0.0 else 0.0)
+        # Without volatility theta is the carry alone; black_greeks reads rates off the discount, here they are known.
+        carry = side * itm * (dividend_yield * spot * growth - rate * strike * discount)
+        theta = carry if life > 0.0 else 0.0
+        rho, dividend_rho = side * itm * life * strike * discount, -side * itm * life * spot * growth
+        return (
+            price,
+            delta,
+            gamma,
+            vega,
+            theta,
+            rho,
+            dividend_rho,
+            0.0,
+            0.0,
+            side * itm * dividend_yield * growth,
+            0.0,
+            itm,
+        )
+    d1 = math.log(forward / strike) / deviation + 0.5 * deviation
+    d2 = d1 - deviation
+    n1, n2 = norm_cdf(side * d1), norm_cdf(side * d2)
+    density = norm_pdf(d1)
+    theta = -0.5 * spot * growth * density * vol / math.sqrt(life) + side * (
+        dividend_yield * spot * growth * n1 - rate * strike * discount * n2
+    )
+    rho = side * life * strike * discount * n2
+    dividend_rho = -side * life * spot * growth * n1
+    vanna = -growth * density * d2 / vol
+    volga = vega * d1 * d2 / vol
+    drift = (rate - dividend_yield) / (vol * math.sqrt(life)) - 0.5 * d2 / life
+    charm = side * dividend_yield * growth * n1 - growth * density * drift
+    speed = -gamma / spot * (d1 / deviation + 1.0)
+    return price, delta, gamma, vega, theta, rho, dividend_rho, vanna, volga, charm, speed, n2
+
+
+@njit
+def european_rows(is_call, spot, strike, years, vol, rate, dividend_yield, out):
+    """`european_values` over rows: every input an array[n]; fills out, float64[12, n]."""
+    for i in range(out.shape[1]):
+        values = european_values(is_call[i], spot[i], strike[i], years[i], vol[i], rate[i], dividend_yield[i])
+        (
+            out[0, i], out[1, i], out[2, i], out[3, i], out[4, i], out[5, i],
+            out[6, i], out[7, i], out[8, i], out[9, i], out[10, i], out[11, i],
+        ) = values  # fmt: skip
+
+
+def european(
+    is_call: Any, spot: Any, strike: Any, years: Any, vol: Any, rate: Any, dividend_yield: Any = 0.0
+) -> EuropeanValues:
+    """Value and greeks of European options over broadcast inputs; every field float64 of the broadcast shape.
+
+    is_call              : truth values; spot, strike: $, > 0; years: ACT/365; vol: decimal per year
+    rate, dividend_yield : continuous, per year
+    price        : $/share; delta, gamma : per $ of spot; speed : gamma per $ of spot
+    vega, volga, vanna : per 1.00 of vol; rho, dividend_rho : per 1.00 of rate or yield
+    theta, charm : of price and delta per year of passing time; prob_itm : risk-neutral
+    At years <= 0 or vol <= 0 the limits: intrinsic value, a step for delta (half at the strike), 0 for what the step
+    has no slope in. NaN gives NaN. Source: Haug, The Complete Guide to Option Pricing Formulas (2007), chapter 2.
+    """
+    columns = np.broadcast_arrays(is_call, spot, strike, years, vol, rate, dividend_yield)
+    flat = [np.ascontiguousarray(column, np.float64).ravel() for column in columns]
+    out = np.empty((len(EuropeanValues._fields), flat[0].size))
+    european_rows(*flat, out)
+    return EuropeanValues(*out.reshape(-1, *columns[0].shape))
+
+
+BLOCK = 256  # rows whose columns stay in the first cache between the loops
+
+
+@njit
+def price_and_greeks_rows(terms, out):
+    """Price, delta, gamma, vega, theta and rho over rows, units as `european`.
+
+    terms : float64[7, n], is_call (1 or 0), spot, strike, years > 0, vol > 0, rate, dividend yield
+    out   : float64[6, n], filled
+    """
+    n = out.shape[1]
+    d1, root = np.empty(BLOCK), np.empty(BLOCK)
+    for low in range(0, n, BLOCK):
+        high = min(low + BLOCK, n)
+        _greeks_block(terms[:, low:high], out[:, low:high], d1, root)
+
+
+@njit
+def _greeks_block(terms, out, d1, root):
+    """One loop an output, so that every one of them vectorises."""
+    is_call, spot, strike, years, vol, rate, dividend_yield = (
+        terms[0], terms[1], terms[2], terms[3], terms[4], terms[5], terms[6],
+    )  # fmt: skip
+    price, delta, gamma, vega, theta, rho = out[0], out[1], out[2], out[3], out[4], out[5]
+    n = price.size
+    for i in range(n):
+        root[i] = math.sqrt(years[i])
+    for i in range(n):
+        s = vol[i] * root[i]
+        d1[i] = (log_poly(spot[i] / strike[i]) + (rate[i] - dividend_yield[i]) * years[i]) / s + 0.5 * s
+    for i in range(n):
+        delta[i] = exp_poly(-dividend_yield[i] * years[i])  # the yield's discount, for now
+    for i in range(n):
+        vega[i] = spot[i] * delta[i] * norm_pdf(d1[i]) * root[i]
+    for i in range(n):
+        gamma[i] = vega[i] / (spot[i] * spot[i] * vol[i] * years[i])
+    for i in range(n):
+        rho[i] = strike[i] * exp_poly(-rate[i] * years[i])
+    for i in range(n):
+        rho[i] *= norm_cdf((2.0 * is_call[i] - 1.0) * (d1[i] - vol[i] * root[i]))
+    for i in range(n):
+        delta[i] *= norm_cdf((2.0 * is_call[i] - 1.0) * d1[i])
+    for i in range(n):
+        price[i] = (2.0 * is_call[i] - 1.0) * (spot[i] * delta[i] - rho[i])
+    for i in range(n):
+        carry = (2.0 * is_call[i] - 1.0) * (dividend_yield[i] * spot[i] * delta[i] - rate[i] * rho[i])
+        theta[i] = carry - 0.5 * vol[i] / years[i] * vega[i]
+    for i in range(n):
+        rho[i] *= (2.0 * is_call[i] - 1.0) * years[i]
+    for i in range(n):
+        delta[i] *= 2.0 * is_call[i] - 1.0

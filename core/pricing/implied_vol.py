@@ -16,6 +16,9 @@ starts, fits and code are our own.
 from __future__ import annotations
 
 import math
+from typing import Any
+
+import numpy as np
 
 from core.jit import njit
 from core.pricing.fastmath import INV_SQRT_2PI, exp_poly, log_poly, norm_cdf
@@ -172,3 +175,45 @@ def implied_vol(is_call, price, forward, strike, years, discount):
     if not SMALLEST_PRICE < target < exp_poly(0.5 * x):
         return math.nan
     return _solve_deviation(x, target) / math.sqrt(years)
+
+
+# Why there is no implied volatility, for `no_vol_reason`.
+SOLVED, UNKNOWN_INPUT, NO_TIME, NEGATIVE_PRICE, BELOW_BOUND, ABOVE_BOUND = range(6)
+REASONS = (
+    "",
+    "an input is unknown",
+    "no time left",
+    "negative price",
+    "below no-arbitrage lower bound",
+    "above upper bound",
+)
+
+
+@njit
+def no_vol_reason(is_call, price, forward, strike, years, discount):
+    """Why `implied_vol` of these inputs is NaN: SOLVED if it is not, else an index into REASONS."""
+    if not math.isfinite(price + forward + strike + years + discount) or not (forward > 0.0 and strike > 0.0):
+        return UNKNOWN_INPUT
+    if not years > 0.0:
+        return NO_TIME
+    if price < 0.0:
+        return NEGATIVE_PRICE
+    if price >= discount * (forward if is_call else strike):
+        return ABOVE_BOUND
+    return BELOW_BOUND if math.isnan(implied_vol(is_call, price, forward, strike, years, discount)) else SOLVED
+
+
+@njit
+def implied_vol_rows(is_call, price, forward, strike, years, discount, out):
+    """`implied_vol` over rows: every input an array[n]; fills out, float64[n]."""
+    for i in range(out.size):
+        out[i] = implied_vol(is_call[i], price[i], forward[i], strike[i], years[i], discount[i])
+
+
+def implied_vols(is_call: Any, price: Any, forward: Any, strike: Any, years: Any, discount: Any) -> Any:
+    """`implied_vol` over broadcast inputs: float64 of the broadcast shape, NaN where there is none."""
+    columns = np.broadcast_arrays(is_call, price, forward, strike, years, discount)
+    flat = [np.ascontiguousarray(column, np.float64).ravel() for column in columns]
+    out = np.empty(flat[0].size)
+    implied_vol_rows(*flat, out)
+    return out.reshape(columns[0].shape)
