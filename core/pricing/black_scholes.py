@@ -217,16 +217,16 @@ def price_and_greeks_rows(terms, out):
     d1, root = np.empty(BLOCK), np.empty(BLOCK)
     for low in range(0, n, BLOCK):
         high = min(low + BLOCK, n)
-        _greeks_block(terms[:, low:high], out[:, low:high], d1, root)
+        _greeks_block(terms, out, low, high, d1, root)
 
 
 @njit
-def _greeks_block(terms, out, d1, root):
+def _greeks_block(terms, out, low, high, d1, root):
     """One loop an output, so that every one of them vectorises."""
-    is_call, spot, strike, years, vol, rate, dividend_yield = (
-        terms[0], terms[1], terms[2], terms[3], terms[4], terms[5], terms[6],
-    )  # fmt: skip
-    price, delta, gamma, vega, theta, rho = out[0], out[1], out[2], out[3], out[4], out[5]
+    is_call, spot, strike, years = terms[0, low:high], terms[1, low:high], terms[2, low:high], terms[3, low:high]
+    vol, rate, dividend_yield = terms[4, low:high], terms[5, low:high], terms[6, low:high]
+    price, delta, gamma = out[0, low:high], out[1, low:high], out[2, low:high]
+    vega, theta, rho = out[3, low:high], out[4, low:high], out[5, low:high]
     n = price.size
     for i in range(n):
         root[i] = math.sqrt(years[i])
