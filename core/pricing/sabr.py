@@ -28,9 +28,7 @@ def sabr_vol(strike, forward, years, alpha, beta, nu, rho):
     flat = (1.0 - beta) * (1.0 - beta) * log_m * log_m
     z = nu / alpha * power * log_m
     if abs(z) < NEAR_MONEY:
-        ratio = (
-            1.0 - 0.5 * rho * z + (2.0 - 3.0 * rho * rho) / 12.0 * z * z + rho * (5.0 - 6.0 * rho * rho) / -24.0 * z**3
-        )
+        ratio = 1.0 + z * (-0.5 * rho + z * (2.0 - 3.0 * rho * rho + 0.5 * z * rho * (5.0 - 6.0 * rho * rho)) / 12.0)
     else:
         root = math.sqrt(1.0 - 2.0 * rho * z + z * z)
         # ln((root + z - rho) / (1 - rho)), without cancellation for large negative z
