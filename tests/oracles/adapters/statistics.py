@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from core import metrics
-from tests.oracles.compare import Adapter, Judge, Later
+from core import metrics, overfit
+from fuzzy_engine import Rule, Variable, engine_of, infer
+from tests.oracles.compare import Adapter, Judge
 
 
 def performance_metrics(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def performance_metrics(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def deflated_sharpe(inputs: dict[str, Any]) -> dict[str, Any]:
-    """The probabilistic half: everything per period; deflation by the number of trials comes later."""
+    """Everything per period: the file's annual figures are brought to one."""
     n, skew, kurtosis = inputs["n_obs"], inputs["skew"], inputs["kurtosis"]
     if inputs.get("kind") == "psr":
         sharpe, benchmark = inputs["sharpe_per_period"], inputs["benchmark"]
@@ -46,14 +47,51 @@ def deflated_sharpe(inputs: dict[str, Any]) -> dict[str, Any]:
             "psr": metrics.psr_from_moments(sharpe, n, skew, kurtosis, benchmark),
             "psr_if_normal": metrics.psr_from_moments(sharpe, n, 0.0, 3.0, benchmark),
         }
-    later = Later("deflation by the number of trials arrives with the optimizer")
-    per_period = inputs["sharpe_annual"] / math.sqrt(inputs["periods_per_year"])
+    per_year = inputs["periods_per_year"]
+    sharpe, variance = inputs["sharpe_annual"] / math.sqrt(per_year), inputs["var_trial_sharpe_annual"] / per_year
     return {
-        "psr_vs_zero": metrics.psr_from_moments(per_period, n, skew, kurtosis),
-        "sr0_per_period": later,
-        "deflated_sharpe": later,
+        "psr_vs_zero": metrics.psr_from_moments(sharpe, n, skew, kurtosis),
+        "sr0_per_period": overfit.expected_best_sharpe(inputs["n_trials"], variance),
+        "deflated_sharpe": overfit.deflated_sharpe(sharpe, n, skew, kurtosis, inputs["n_trials"], variance),
     }
 
 
-ADAPTERS: dict[str, Adapter] = {"performance_metrics": performance_metrics, "deflated_sharpe": deflated_sharpe}
+def pbo_cscv(inputs: dict[str, Any]) -> dict[str, Any]:
+    found = overfit.overfitting(np.array(inputs["returns"], dtype=np.float64), inputs["n_splits"])
+    return {"pbo": found.pbo, "mean_logit": found.mean_logit, "n_combinations": found.combinations}
+
+
+# The variables and rules stand in the file's conventions, which an adapter does not get.
+VARIABLES = {
+    "iv_rank": Variable(0, 100, {"low": (0, 0, 20, 45), "mid_": (25, 50, 75), "high": (55, 80, 100, 100)}),
+    "adx": Variable(0, 60, {"weak": (0, 0, 15, 25), "strong": (18, 32, 60, 60)}),
+    "vix_z": Variable(-3, 4, {"calm": (-3, -3, 0, 1), "stress": (0.5, 1.5, 4, 4)}),
+}
+CONDITIONS: tuple[dict[str, str], ...] = (
+    {"iv_rank": "high", "adx": "weak", "vix_z": "calm"},
+    {"iv_rank": "mid_", "adx": "weak", "vix_z": "calm"},
+    {"iv_rank": "low"},
+    {"adx": "strong"},
+    {"vix_z": "stress"},
+)
+
+
+def fuzzy_sugeno(inputs: dict[str, Any]) -> dict[str, Any]:
+    rules = []
+    for when, consequent in zip(CONDITIONS, inputs["consequents"], strict=True):
+        slopes = dict(consequent) if isinstance(consequent, dict) else {"const": consequent}
+        rules.append(Rule(when, slopes.pop("const", 0.0), slopes))
+    engine = engine_of(VARIABLES, rules, {"prod": "product"}.get(inputs["tnorm"], inputs["tnorm"]))
+    x = np.array([inputs["x"][name] for name in VARIABLES], dtype=np.float64)
+    score, confidence = infer(engine, x, np.empty(len(rules)))
+    assert confidence == 1.0
+    return {"score": None if math.isnan(score) else score}
+
+
+ADAPTERS: dict[str, Adapter] = {
+    "performance_metrics": performance_metrics,
+    "deflated_sharpe": deflated_sharpe,
+    "pbo_cscv": pbo_cscv,
+    "fuzzy_sugeno": fuzzy_sugeno,
+}
 JUDGES: dict[str, Judge] = {}
