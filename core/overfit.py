@@ -168,12 +168,12 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """(low, high) of a statistic of a return series by the stationary block bootstrap, percentile method.
 
-    Blocks have the mean length that Politis and White (2004) find best for the series, at least 1.
+    Blocks have the mean length that Politis and White (2004) find best for the series, to a whole period.
     """
     from arch.bootstrap import StationaryBootstrap, optimal_block_length
 
     returns = np.asarray(returns, np.float64)
-    length = max(float(optimal_block_length(returns)["stationary"].iloc[0]), 1.0)
+    length = max(round(float(optimal_block_length(returns)["stationary"].iloc[0])), 1)
     drawn = StationaryBootstrap(length, returns, seed=rng)
     found = [statistic(sample[0][0]) for sample in drawn.bootstrap(samples)]
     tail = 50.0 * (1.0 - confidence)

@@ -81,6 +81,7 @@ def test_a_tree_that_keeps_the_rules_has_no_breach(tmp_path):
         ("strategies/hedge.py", "import random", "pure and imports random"),
         ("core/costs.py", "from numpy.random import default_rng", "draws random numbers"),
         ("core/costs.py", "import numpy as np\nx = np.random.default_rng(1)", "draws random numbers"),
+        ("core/costs.py", "import numpy as np\nx = np.random.Generator(np.random.PCG64(1))", "draws random numbers"),
         ("core/costs.py", "import datetime as d\nx = d.datetime.now(d.UTC)", "reads the clock (now)"),
         ("core/costs.py", "x = open('fees.csv')", "opens a file (open)"),
         ("core/costs.py", "def f(path):\n    return path.read_text()", "opens a file (read_text)"),

@@ -106,7 +106,8 @@ def kalman_rows(model, state, y, mean, cov, predicted_mean, predicted_cov, logli
 
 def kalman_filter(model: LinearModel, start: State, y: Any) -> Filtered:
     """Filter a series; NaN observations are missing. DataError where shapes disagree or obs_var < 0."""
-    model = LinearModel(*(np.array(part, np.float64) for part in model[:3]), float(model.obs_var))
+    design, transition, state_cov = (np.array(part, np.float64) for part in model[:3])
+    model = LinearModel(design, transition, state_cov, float(model.obs_var))
     k, n = len(model.design), len(y)
     if model.transition.shape != (k, k) or model.state_cov.shape != (k, k) or start.mean.shape != (k,):
         raise DataError(f"a state of {k} needs transition and state_cov of {k} x {k} and a start of {k}")
