@@ -35,6 +35,7 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
             "core.market.quality",
             "core.market.snapshot",
             "core.market.writer",
+            "core.valuation",
         ),
     ),
     3: ("book, where it came from", ("core.attribution", "core.portfolio")),
@@ -70,6 +71,22 @@ FILE_CALLS = (
     *("open", "read_bytes", "read_text", "write_bytes", "write_text"),
     *("load", "memmap", "open_memmap", "fromfile", "loadtxt", "genfromtxt"),
     *("save", "savez", "savez_compressed", "savetxt", "tofile"),
+)
+# Naming the type of a generator that the caller brings (np.random.Generator) draws nothing.
+DRAWS = tuple(
+    f"{numpy}.random.{name}"
+    for numpy in ("np", "numpy")
+    for name in (
+        "default_rng",
+        "PCG64",
+        "RandomState",
+        "seed",
+        "normal",
+        "standard_normal",
+        "random",
+        "uniform",
+        "rand",
+    )
 )
 MAY_OPEN_FILES = ("core.config", "core.jit", "core.market.store")
 MAY_IMPORT_NUMBA = ("core.jit",)
@@ -154,10 +171,8 @@ def impure_calls(path: Path) -> list[tuple[str, Use]]:
                 found.append(("opens a file", Use(name, node.lineno)))
             elif name in CLOCK_CALLS and isinstance(node.func, ast.Attribute):
                 found.append(("reads the clock", Use(name, node.lineno)))
-        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("np.random", "numpy.random"):
-            # Naming the type of a generator that the caller brings draws nothing.
-            if node.attr != "Generator":
-                found.append(("draws random numbers", Use("np.random", node.lineno)))
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) in DRAWS:
+            found.append(("draws random numbers", Use("np.random", node.lineno)))
     return found
 
 

@@ -102,6 +102,7 @@ START_STEPS = 8
 START_CLOSE = 1e-4
 SMALLEST_SHAPE = 1e-12
 SMALLEST_DEVIATION = 1e-6
+NO_INTEREST = 1e-10  # interest over the life that nobody would exercise for: 1e-7 $ on a strike of 1,000
 DEEPEST = -60.0  # ln(B / X) is not followed below: such a boundary is never met
 
 
@@ -356,9 +357,9 @@ def american_values(is_call, spot, strike, years, vol, rate, dividend_yield, sch
         return certain, side if certain > 0.0 else 0.0, held, certain > 0.0 and certain <= k - s
     discount = math.exp(-rate * years)
     forward = spot * math.exp((rate - dividend_yield) * years)
-    if r <= 0.0:
-        if q < r:
-            return math.nan, math.nan, math.nan, False
+    if r <= 0.0 and q < r:
+        return math.nan, math.nan, math.nan, False
+    if r * years < NO_INTEREST:
         delta, _, _, _, european = black_greeks(is_call, spot, forward, strike, years, vol, discount)
         return european, delta, european, False
     price, delta, european, now = _put(s, k, years, vol, r, q, scheme)
@@ -387,7 +388,7 @@ def american_price_rows(is_call, spot, strike, years, vol, rate, dividend_yield,
         out[i] = american_price(is_call[i], spot[i], strike[i], years[i], vol[i], rate[i], dividend_yield[i])
 
 
-VOL_STEPS = 30
+VOL_STEPS = 60
 VOL_CLOSE = 1e-9
 LOWEST_VOL, HIGHEST_VOL = 1e-4, 10.0
 EXERCISE_MARGIN = 1e-7  # of the strike; a price this close to exercise value holds no volatility
@@ -399,7 +400,7 @@ def american_implied_vol(is_call, price, spot, strike, years, rate, dividend_yie
 
     Units as american_values. NaN: an unknown input, years <= 0, a price at or below exercise value (then any low
     volatility fits) or the value of the certain path, or above what vol 10 gives. Newton steps from the European
-    volatility with the European vega, inside a bracket.
+    volatility with the European vega, inside a bracket, then secant steps.
     """
     exercise = spot - strike if is_call else strike - spot
     if not (price > exercise + EXERCISE_MARGIN * strike and price > 0.0 and years > 0.0):
@@ -410,6 +411,7 @@ def american_implied_vol(is_call, price, spot, strike, years, rate, dividend_yie
     if not LOWEST_VOL < vol < HIGHEST_VOL:
         vol = 0.3
     low, high = LOWEST_VOL, HIGHEST_VOL
+    last_vol, last_value = math.nan, math.nan
     for _ in range(VOL_STEPS):
         value, _, _, now = american_values(is_call, spot, strike, years, vol, rate, dividend_yield, FAST)
         if math.isnan(value):
@@ -418,15 +420,22 @@ def american_implied_vol(is_call, price, spot, strike, years, rate, dividend_yie
             high = vol
         else:
             low = vol
-        _, _, vega, _, _ = black_greeks(is_call, spot, forward, strike, years, vol, discount)
-        step = (price - value) / vega if vega > 1e-8 * strike and not now else math.inf
-        new = vol + step
+        # The first slope is the European vega, the next the secant's: near the boundary they are far apart.
+        slope = (value - last_value) / (vol - last_vol)
+        if not slope > 0.0:
+            _, _, slope, _, _ = black_greeks(is_call, spot, forward, strike, years, vol, discount)
+        last_vol, last_value = vol, value
+        new = vol + (price - value) / slope if slope > 1e-8 * strike and not now else math.inf
         if not low < new < high:
-            new = 0.5 * (low + high) if not now else math.sqrt(low * high)
-        if abs(new - vol) < VOL_CLOSE:
-            return math.nan if new > 0.999 * HIGHEST_VOL or new < 1.001 * LOWEST_VOL else new
+            new = math.sqrt(low * high)
+        is_close = abs(new - vol) < VOL_CLOSE
         vol = new
-    return vol if high - low < 1e-6 else math.nan
+        if is_close:
+            break
+    else:
+        if high - low > 1e-6:
+            return math.nan
+    return vol if 1.001 * LOWEST_VOL < vol < 0.999 * HIGHEST_VOL else math.nan
 
 
 @njit

@@ -17,6 +17,7 @@ import math
 import numpy as np
 
 from core.jit import njit
+from core.pricing.svi import durrleman_g, svi_derivatives
 
 POINTS = 161  # nodes between the barriers
 STEPS = 120
@@ -28,19 +29,8 @@ LOWEST_VARIANCE, HIGHEST_VARIANCE = 1e-4, 9.0
 @njit
 def dupire_variance(k, w, w_k, w_kk, w_t):
     """Local variance per year from total variance, its derivatives in k, and in time; NaN for w <= 0 or g <= 0."""
-    if not w > 0.0:
-        return math.nan
-    flat = 1.0 - 0.5 * k * w_k / w
-    g = flat * flat - 0.25 * w_k * w_k * (0.25 + 1.0 / w) + 0.5 * w_kk
+    g = durrleman_g(k, w, w_k, w_kk)
     return w_t / g if g > 0.0 else math.nan
-
-
-@njit
-def _slice_values(a, b, rho, m, sigma, k):
-    """(w, w', w'') of a raw SVI slice."""
-    x = k - m
-    root = math.sqrt(x * x + sigma * sigma)
-    return a + b * (rho * x + root), b * (rho + x / root), b * sigma * sigma / (root * root * root)
 
 
 @njit
@@ -54,20 +44,19 @@ def surface_local_variance(years, slices, k, t):
     while j < years.size - 1 and years[j] < t:
         j += 1
     s = slices[j]
-    w1, d1, c1 = _slice_values(s[0], s[1], s[2], s[3], s[4], k)
+    w1, d1, c1 = svi_derivatives(s[0], s[1], s[2], s[3], s[4], k)
     if j == 0:
         part = t / years[0]
         w, w_k, w_kk, w_t = w1 * part, d1 * part, c1 * part, w1 / years[0]
     else:
         s = slices[j - 1]
-        w0, d0, c0 = _slice_values(s[0], s[1], s[2], s[3], s[4], k)
+        w0, d0, c0 = svi_derivatives(s[0], s[1], s[2], s[3], s[4], k)
         part = (t - years[j - 1]) / (years[j] - years[j - 1])
         w, w_k, w_kk = w0 + part * (w1 - w0), d0 + part * (d1 - d0), c0 + part * (c1 - c0)
         w_t = (w1 - w0) / (years[j] - years[j - 1])
     if not w > 1e-12:
         return LOWEST_VARIANCE
-    flat = 1.0 - 0.5 * k * w_k / w
-    g = max(flat * flat - 0.25 * w_k * w_k * (0.25 + 1.0 / w) + 0.5 * w_kk, LEAST_DENSITY)
+    g = max(durrleman_g(k, w, w_k, w_kk), LEAST_DENSITY)
     return min(max(w_t / g, LOWEST_VARIANCE), HIGHEST_VARIANCE)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from core.jit import njit
+from core.pricing.svi import durrleman_g
 
 NEAR_MONEY = 1e-3  # of z: below it z / x(z) by its series
 
@@ -52,5 +53,4 @@ def sabr_density_factor(strike, forward, years, alpha, beta, nu, rho):
     down = sabr_vol(strike * math.exp(-h), forward, years, alpha, beta, nu, rho)
     w, w_up, w_down = vol * vol * years, up * up * years, down * down * years
     slope, bend = (w_up - w_down) / (2.0 * h), (w_up - 2.0 * w + w_down) / (h * h)
-    flat = 1.0 - 0.5 * k * slope / w
-    return flat * flat - 0.25 * slope * slope * (0.25 + 1.0 / w) + 0.5 * bend
+    return durrleman_g(k, w, slope, bend)

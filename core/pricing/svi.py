@@ -52,6 +52,70 @@ def svi_total_variance(a, b, rho, m, sigma, k):
 
 
 @njit
+def svi_derivatives(a, b, rho, m, sigma, k):
+    """(w, w', w'') of a raw SVI slice at k."""
+    x = k - m
+    root = math.sqrt(x * x + sigma * sigma)
+    return a + b * (rho * x + root), b * (rho + x / root), b * sigma * sigma / (root * root * root)
+
+
+@njit
+def durrleman_g(k, w, slope, bend):
+    """Durrleman's g: the risk-neutral density over the lognormal one of the same w; below 0 there is a butterfly.
+
+    k = ln(strike / forward); w, slope, bend : total variance, its first and second derivative in k. NaN for w <= 0.
+    """
+    if not w > 0.0:
+        return math.nan
+    flat = 1.0 - 0.5 * k * slope / w
+    return flat * flat - 0.25 * slope * slope * (0.25 + 1.0 / w) + 0.5 * bend
+
+
+@njit
+def svi_density_factor(a, b, rho, m, sigma, k):
+    """Durrleman's g of a raw SVI slice at k."""
+    w, slope, bend = svi_derivatives(a, b, rho, m, sigma, k)
+    return durrleman_g(k, w, slope, bend)
+
+
+@njit
+def jump_wings_of(a, b, rho, m, sigma, years):
+    """Raw SVI as jump wings (v, psi, p, c, v_tilde): at-the-money variance and skew, wing slopes, least variance.
+
+    Gatheral and Jacquier (2014), equation 3.5; v and v_tilde per year, psi in vol per unit of k. NaN where w(0) <= 0.
+    """
+    w, slope, _ = svi_derivatives(a, b, rho, m, sigma, 0.0)
+    if not (w > 0.0 and years > 0.0):
+        return math.nan, math.nan, math.nan, math.nan, math.nan
+    root = math.sqrt(w)
+    least = a + b * sigma * math.sqrt(1.0 - rho * rho)
+    return w / years, 0.5 * slope / root, b * (1.0 - rho) / root, b * (1.0 + rho) / root, least / years
+
+
+@njit
+def raw_of_jump_wings(v, psi, p, c, v_tilde, years):
+    """(a, b, rho, m, sigma) of jump wings; NaN where they belong to no slice (same paper, lemma 3.2)."""
+    w = v * years
+    b = 0.5 * math.sqrt(w) * (c + p)
+    nan = math.nan
+    if not (w > 0.0 and b > 0.0):
+        return nan, nan, nan, nan, nan
+    rho = 1.0 - p * math.sqrt(w) / b
+    beta = rho - 2.0 * psi * math.sqrt(w) / b
+    if not (abs(rho) < 1.0 and abs(beta) <= 1.0):
+        return nan, nan, nan, nan, nan
+    if beta == 0.0:  # the slice is lowest at the money
+        m = 0.0
+        sigma = (v - v_tilde) * years / (b * (1.0 - math.sqrt(1.0 - rho * rho)))
+    else:
+        alpha = math.copysign(math.sqrt(1.0 / (beta * beta) - 1.0), beta)
+        spread = -rho + math.copysign(math.sqrt(1.0 + alpha * alpha), alpha) - alpha * math.sqrt(1.0 - rho * rho)
+        m = (v - v_tilde) * years / (b * spread)
+        sigma = alpha * m
+    return v_tilde * years - b * sigma * math.sqrt(1.0 - rho * rho), b, rho, m, sigma
+
+
+@njit
 def svi_vol(a, b, rho, m, sigma, k, years):
     """Implied volatility (decimal per year) of the slice at k; NaN for years <= 0."""
     if not years > 0.0:
