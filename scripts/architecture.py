@@ -35,6 +35,7 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
             "core.market.quality",
             "core.market.snapshot",
             "core.market.writer",
+            "core.smiles",
             "core.valuation",
         ),
     ),

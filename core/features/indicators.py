@@ -280,6 +280,7 @@ def sar_step(state, high, low):
         state[2] = low if falls else high
         state[3] = SAR_STEP
         state[4] = last_high if falls else last_low
+        last_high, last_low = high, low  # the first bar only gave the direction
     side, extreme, sar = state[1], state[2], state[4]
     turned = low <= sar if side > 0.0 else high >= sar
     if turned:

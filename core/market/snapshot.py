@@ -47,6 +47,17 @@ def chain_cells(m, r, bid, ask, flag):
         bid[c], ask[c], flag[c] = quote[0, 0], quote[1, 0], quote[FLAG, 0]
 
 
+def last_quoted_date(store: Store) -> str:
+    """The last session with quotes of its own and an expiry still to come."""
+    columns = store.columns
+    rows = np.flatnonzero(np.asarray(columns["quoted"]) > 0)
+    open_after = np.asarray(columns["e_ts"]).max() if len(columns["e_ts"]) else 0
+    rows = rows[np.asarray(columns["ts"])[rows] < open_after]
+    if not len(rows):
+        raise DataError(f"market '{store.name}' has no quotes")
+    return day_text(int(columns["s_day"][columns["session"][rows[-1]]]))
+
+
 def row_at(store: Store, date: str, minute: int | None) -> int:
     """The row of a session with quotes of its own, the last at or before `minute` (default: the last of the day)."""
     columns = store.columns

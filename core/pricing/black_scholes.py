@@ -197,7 +197,7 @@ def european(
     has no slope in. NaN gives NaN. Source: Haug, The Complete Guide to Option Pricing Formulas (2007), chapter 2.
     """
     columns = np.broadcast_arrays(is_call, spot, strike, years, vol, rate, dividend_yield)
-    flat = [np.ascontiguousarray(column, np.float64).ravel() for column in columns]
+    flat = [np.array(column, np.float64).ravel() for column in columns]
     out = np.empty((len(EuropeanValues._fields), flat[0].size))
     european_rows(*flat, out)
     return EuropeanValues(*out.reshape(-1, *columns[0].shape))

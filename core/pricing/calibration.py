@@ -88,7 +88,7 @@ def fit(
         inside = np.clip(start, low + 1e-6 * (high - low), high - 1e-6 * (high - low))
         found.append(least_squares(residuals, inside, bounds=(low, high), x_scale="jac", xtol=1e-10, ftol=1e-10))
     best = min(found, key=lambda f: f.cost)
-    agreeing = sum(f.cost <= AGREES * best.cost + 1e-12 for f in found)
+    agreeing = sum(bool(f.cost <= AGREES * best.cost + 1e-12) for f in found)
     near = NEAR_BOUND * (high - low)
     stuck = (best.x - low < np.minimum(near, 0.01 * np.abs(best.x) + 1e-9)) | (high - best.x < near)
     errors = standard_errors(best.jac, best.fun, ~stuck)

@@ -155,7 +155,7 @@ def bates_price(
             f"{jump_mean} +- {jump_std}: v0, kappa, theta, sigma must be positive and -1 < rho < 1"
         )
     columns = np.broadcast_arrays(is_call, forward, strike, years, discount)
-    call, *rest = [np.ascontiguousarray(column, np.float64).ravel() for column in columns]
+    call, *rest = [np.array(column, np.float64).ravel() for column in columns]
     at, k, t, d = rest
     if not (np.all(at > 0) and np.all(k > 0) and np.all(t > 0)):
         raise DataError("Heston prices need forward, strike and years above 0")

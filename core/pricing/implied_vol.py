@@ -213,7 +213,7 @@ def implied_vol_rows(is_call, price, forward, strike, years, discount, out):
 def implied_vols(is_call: Any, price: Any, forward: Any, strike: Any, years: Any, discount: Any) -> Any:
     """`implied_vol` over broadcast inputs: float64 of the broadcast shape, NaN where there is none."""
     columns = np.broadcast_arrays(is_call, price, forward, strike, years, discount)
-    flat = [np.ascontiguousarray(column, np.float64).ravel() for column in columns]
+    flat = [np.array(column, np.float64).ravel() for column in columns]
     out = np.empty(flat[0].size)
     implied_vol_rows(*flat, out)
     return out.reshape(columns[0].shape)
