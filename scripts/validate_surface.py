@@ -1,6 +1,6 @@
 """How well the smiles fit real chains: SVI and SSVI against SPY's quotes, our volatilities against the vendor's.
 
-    python scripts/validate_surface.py [--kit DIR] [--sessions N] [--json]
+    python scripts/validate_surface.py [--kit DIR] [--every N] [--json]
 
 Every session of spy_chain_eod_2026.parquet, |delta| 0.05 to 0.50, 5 to 60 days. Errors are in half-spreads of each
 quote; `held out` fits every other strike and looks at the rest. The spot is the one put-call parity gives.
@@ -107,12 +107,12 @@ def summary(rows: list[dict[str, Any]], gaps: list[float]) -> dict[str, float]:
     return found
 
 
-def measured(kit: Path, sessions: int | None = None) -> tuple[list[dict[str, Any]], dict[str, float]]:
-    """Rows of all expiries, and their summary, over the first `sessions` sessions (all by default)."""
+def measured(kit: Path, every: int = 1) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Rows of all expiries, and their summary, over every `every`-th session."""
     chain = pd.read_parquet(kit / CHAIN)
     rows: list[dict[str, Any]] = []
     gaps: list[float] = []
-    for date, day in list(chain.groupby("date"))[:sessions]:
+    for date, day in list(chain.groupby("date"))[::every]:
         quotes = chain_of(day)
         rows += [{"date": str(date)[:10], **row} for row in session(quotes)]
         gaps += vendor_gaps(day, quotes)
@@ -122,10 +122,10 @@ def measured(kit: Path, sessions: int | None = None) -> tuple[list[dict[str, Any
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kit", type=Path, default=ROOT / "../shared/data", metavar="DIR")
-    parser.add_argument("--sessions", type=int, metavar="N", help="the first N sessions only")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="every N-th session only")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args(argv)
-    rows, found = measured(args.kit, args.sessions)
+    rows, found = measured(args.kit, args.every)
     if args.json:
         print(json.dumps({"summary": found, "expiries": rows}))
         return 0
