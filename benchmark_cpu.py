@@ -35,11 +35,11 @@ from core.portfolio import new_book, new_ledger
 from core.report.folder import versions
 from core.types import LEGS, T, record_of
 from options_strategy import rules_from
+from scripts import pricing_speed
 
 SESSIONS = 504
 CONDORS = (1, 5, 20)
 REPEATS = 7
-OPTIONS = 20_000
 STORES = {"modelled": "benchmark-modelled", "tabulated": "benchmark-tabulated"}
 
 
@@ -129,43 +129,6 @@ def engine_case(store: Store, condors: int, repeats: int) -> dict[str, float]:
     }
 
 
-def kernel_ns(repeats: int) -> dict[str, dict[str, float]]:
-    """ns per option of the pricing kernels over an array of mixed options."""
-    from core.pricing.black_scholes import black_greeks, black_price
-    from core.pricing.implied_vol import implied_vol
-
-    @njit(cache=False)
-    def prices(strike, years, vol, out):
-        for i in range(out.shape[0]):
-            out[i] = black_price(strike[i] > 600.0, 600.0, strike[i], years[i], vol[i], 1.0)
-
-    @njit(cache=False)
-    def greeks(strike, years, vol, out):
-        for i in range(out.shape[0]):
-            delta, gamma, vega, theta, price = black_greeks(
-                strike[i] > 600.0, 600.0, 600.0, strike[i], years[i], vol[i], 1.0
-            )
-            out[i] = price + delta + gamma + vega + theta
-
-    @njit(cache=False)
-    def vols(strike, years, price, out):
-        for i in range(out.shape[0]):
-            out[i] = implied_vol(strike[i] > 600.0, price[i], 600.0, strike[i], years[i], 1.0)
-
-    rng = np.random.default_rng(5)
-    years = rng.uniform(0.01, 1.0, OPTIONS)
-    vol = rng.uniform(0.08, 0.6, OPTIONS)
-    strike = 600.0 * np.exp(rng.uniform(-2.0, 2.0, OPTIONS) * vol * np.sqrt(years))
-    out, price = np.empty(OPTIONS), np.empty(OPTIONS)
-    prices(strike, years, vol, price)
-    cases = {
-        "black_price": lambda: prices(strike, years, vol, out),
-        "black_price_and_greeks": lambda: greeks(strike, years, vol, out),
-        "implied_vol": lambda: vols(strike, years, price, out),
-    }
-    return {name: {"ns": 1e9 * best_seconds(work, repeats) / OPTIONS} for name, work in cases.items()}
-
-
 def command_seconds(arguments: list[str], environment: dict[str, str]) -> float:
     began = time.perf_counter()
     subprocess.run([sys.executable, "main.py", *arguments], cwd=ROOT, env=environment, check=True, capture_output=True)
@@ -204,7 +167,7 @@ def measured(quick: bool) -> dict[str, Any]:
         "versions": versions(),
         "yardstick": {"rows_per_s": len(values) / best_seconds(lambda: yardstick(values, out), 50)},
         "engine": engine,
-        "pricing": kernel_ns(repeats),
+        "pricing": pricing_speed.measured(repeats),
         "startup": startup(quick),
         "memory": {"peak_mb": private_mb()},
     }
@@ -223,7 +186,7 @@ def table(found: dict[str, Any]) -> list[str]:
                 f"{kind:12} {condors:>7} {case['mean_open']:>6.2f} {case['trades']:>7} {speed / 1e6:>9.2f} "
                 f"{1e9 / speed:>8.1f} {yard / speed:>12.1f}"
             )
-    lines += [f"{name:26} {case['ns']:>8.1f} ns an option" for name, case in found["pricing"].items()]
+    lines += [f"{name:34} {case['ns']:>12,.1f} ns an option" for name, case in found["pricing"].items()]
     for name, value in found["startup"].items():
         lines.append(f"{name:26} {'not measured (--quick)' if value is None else f'{value:8.2f} s'}")
     peak = found["memory"]["peak_mb"]

@@ -165,10 +165,11 @@ def european_values(is_call, spot, strike, years, vol, rate, dividend_yield):
     rho = side * life * strike * discount * n2
     dividend_rho = -side * life * spot * growth * n1
     vanna = -growth * density * d2 / vol
-    volga = vega * d1 * d2 / vol
-    drift = (rate - dividend_yield) / (vol * math.sqrt(life)) - 0.5 * d2 / life
-    charm = side * dividend_yield * growth * n1 - growth * density * drift
-    speed = -gamma / spot * (d1 / deviation + 1.0)
+    volga = vega / vol * d1 * d2
+    charm, speed = side * dividend_yield * growth * n1, 0.0
+    if density > 0.0:  # so far from the money that the density is 0 nothing else may make it NaN
+        charm -= growth * density * ((rate - dividend_yield) / (vol * math.sqrt(life)) - 0.5 * d2 / life)
+        speed = -gamma / spot * (d1 / deviation + 1.0)
     return price, delta, gamma, vega, theta, rho, dividend_rho, vanna, volga, charm, speed, n2
 
 
