@@ -31,6 +31,7 @@ from core.pricing.black_scholes import black_price
 NODE, NODE_WEIGHT = np.polynomial.legendre.leggauss(16)
 PANELS = 40  # error about 1e-14 of the forward; 10 leave about 1e-9, for fitting
 FITTING_PANELS = 10
+PANEL_TURNS = 12.0  # radians of the fastest strike
 GONE = 36.0  # -ln of the integrand's size, at its largest strike, where it counts as dead
 HIGHEST_U = 1e6
 
@@ -83,8 +84,13 @@ def fourier_calls(moneyness, years, v0, kappa, theta, sigma, rho, intensity, jum
     # Panels grow with u: the integrand varies on the scale of 1 / deviation first and slowly in its tail.
     first = min(1.0 / math.sqrt(total), end / panels)
     ratio = _growth(end / first, panels)
+    furthest = 1e-9
+    for i in range(out.size):
+        furthest = max(furthest, abs(moneyness[i]))
     low, width = 0.0, first
-    for _ in range(panels):
+    while low < end:
+        # e^{iuk} turns ever faster in k: a panel may hold a few turns of it, not many.
+        width = min(width, PANEL_TURNS / furthest)
         for j in range(NODE.size):
             u = low + 0.5 * width * (1.0 + NODE[j])
             psi = cmath.exp(
@@ -124,7 +130,7 @@ def expiry_prices(is_call, forward, strike, years, discount, v0, kappa, theta, s
     for i in range(out.size):
         ratio = strike[i] / forward
         value = min(max(out[i], max(1.0 - ratio, 0.0)), 1.0)
-        out[i] = discount * forward * (value if is_call[i] else value - 1.0 + ratio)
+        out[i] = discount * forward * (value if is_call[i] else max(value - 1.0 + ratio, 0.0))
 
 
 def bates_price(
