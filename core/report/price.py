@@ -14,11 +14,13 @@ from core.errors import ConfigError
 from core.market.calendar import day_text
 from core.market.snapshot import Chain
 from core.pricing.chain import forward_delta
+from core.pricing.heston_paths import heston_breach
 from core.pricing.local_vol import breach_probability
 from core.report.plots import PALETTE
 from core.report.smiles import clock, number
-from core.smiles import Smiles, breach_args, smile_functions
+from core.smiles import Smiles, breach_args, heston_parameters, smile_functions
 from core.valuation import (
+    SEED,
     Leg,
     Terms,
     check,
@@ -32,6 +34,7 @@ from core.valuation import (
 )
 
 CONDOR_DELTA = 0.16
+STEPS, PATHS = 120, 20_000  # of the simulated check
 WING_SHARE = 0.015  # of the spot
 SIDES = ("long put", "short put", "short call", "long call")
 
@@ -171,6 +174,13 @@ def price_value(subject: Subject, credit: float | None) -> dict[str, Any]:
     if subject.fitted is not None and lower is not None and upper is not None:
         below, above, inside = breach_probability(terms.spot, lower, upper, terms.years, *breach_args(subject.fitted))
         chances["touch_local_vol"] = {"lower_first": below, "upper_first": above, "inside": inside}
+        heston = heston_parameters(subject.fitted)
+        if heston is not None:
+            carry = terms.rate - terms.dividend_yield
+            rng = np.random.default_rng(SEED)
+            chances["touch_heston_simulated"] = heston_breach(
+                terms.spot, lower, upper, terms.years, carry, heston, STEPS, PATHS, rng
+            )._asdict()
     quoted = subject.quoted or [(math.nan, math.nan)] * len(legs)
     return {
         "source": subject.source,
@@ -243,6 +253,12 @@ def price_lines(value: dict[str, Any]) -> list[str]:
         lines.append(
             f"short strikes reached before expiry, under skew: put side first {found['lower_first']:.1%}, call side "
             f"first {found['upper_first']:.1%}, neither {found['inside']:.1%}"
+        )
+    if "touch_heston_simulated" in chances:
+        found = chances["touch_heston_simulated"]
+        lines.append(
+            f"the same by fitted Heston, simulated: {found['lower_first']:.1%}, {found['upper_first']:.1%}, "
+            f"{found['inside']:.1%} (+- {found['standard_error']:.1%}); the gap is model risk and misfit"
         )
     flat = chances["touch_constant_vol_approximation"]
     if flat:
