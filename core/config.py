@@ -181,7 +181,7 @@ def read_python(path: Path) -> dict[str, Any]:
     """The literal dict assigned to CONFIG in a Python file; nothing is executed."""
     try:
         module = ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+    except (OSError, SyntaxError, ValueError) as error:  # a null byte is a ValueError before Python 3.11.4
         raise ConfigError(
             f"{path.name}: cannot be read ({error}); it holds `CONFIG = {{...}}` with literal values"
         ) from None
