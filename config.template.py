@@ -29,6 +29,70 @@ CONFIG = {
         "structure": "iron_condor",
         # open at the same time [1 to 64 structures]
         "max_positions": 3,
+        "signals": {
+            # bars (minutes) of RSI, ADX, stochastic, Bollinger bands, volume and moving-average distance [5 | 15 | 60]
+            "indicator_minutes": "5",
+            # fast average of each timeframe's trend [2 to 100 bars]
+            "trend_fast": 8,
+            # slow average of each timeframe's trend [3 to 200 bars]
+            "trend_slow": 21,
+            # weight of the 5-minute trend in the consensus [0 to 1 share]
+            "weight_5": 0.2,
+            # weight of the 15-minute trend in the consensus [0 to 1 share]
+            "weight_15": 0.3,
+            # weight of the 60-minute trend in the consensus [0 to 1 share]
+            "weight_60": 0.5,
+            # past against which IV is ranked [20 to 1000 sessions]
+            "iv_window": 252,
+            # IV rank as share of days below, or by range [percentile | rank]
+            "iv_measure": "percentile",
+            # window of realised volatility [5 to 252 sessions]
+            "realised_days": 20,
+            # regimes by rules, or volatility by a hidden Markov model [rules | hmm]
+            "classifier": "rules",
+            # rules: a trend from this 60-minute ADX on [5 to 80 ADX]
+            "regime_adx": 25.0,
+            # rules: mean that gives a trend its direction [2 to 250 sessions]
+            "regime_sma_days": 20,
+            # rules: a trend is at least so far from that mean [0 to 0.2 share]
+            "regime_distance": 0.01,
+            # rules: high volatility from this VIX on [5 to 100 points]
+            "regime_high_vix": 20.0,
+            # rules: a crash from this VIX on [5 to 200 points]
+            "regime_crash_vix": 35.0,
+            # rules: or from this term structure on [0.8 to 3 VIX/VIX3M]
+            "regime_crash_term": 1.1,
+            # a new regime counts after so many bars in a row [1 to 400 bars]
+            "regime_confirm": 6,
+            # hmm: sessions between two fits on the past [5 to 504 sessions]
+            "hmm_refit": 63,
+            # hmm: turbulent from here on [0.5 to 1 probability]
+            "hmm_enter": 0.7,
+            # hmm: calm again below [0 to 0.7 probability]
+            "hmm_leave": 0.4,
+            # fuzzy rules (data/presets/fuzzy) [quantor | classic]
+            "fuzzy": "quantor",
+            # weight of the fuzzy rules on timeframes' consensus [0 to 10 x]
+            "fuzzy_mtf": 1.0,
+            # weight of the fuzzy rules on IV rank [0 to 10 x]
+            "fuzzy_iv": 1.0,
+            # weight of the fuzzy rules on VIX and its term structure [0 to 10 x]
+            "fuzzy_regime": 1.0,
+            # weight of the fuzzy rules on realised against implied volatility [0 to 10 x]
+            "fuzzy_premium": 1.0,
+            # weight of the fuzzy rules on RSI [0 to 10 x]
+            "fuzzy_rsi": 1.0,
+            # weight of the fuzzy rules on ADX [0 to 10 x]
+            "fuzzy_adx": 1.0,
+            # weight of the fuzzy rules on stochastic [0 to 10 x]
+            "fuzzy_stoch": 1.0,
+            # weight of the fuzzy rules on Bollinger bands [0 to 10 x]
+            "fuzzy_bbands": 1.0,
+            # weight of the fuzzy rules on volume [0 to 10 x]
+            "fuzzy_volume": 1.0,
+            # weight of the fuzzy rules on moving-average distance [0 to 10 x]
+            "fuzzy_sma": 1.0,
+        },
         "entry": {
             # nearest expiry allowed [0 to 730 calendar days]
             "dte_min": 30,
@@ -64,12 +128,108 @@ CONFIG = {
             "ladder_minutes": 60,
             # entries on one day [1 to 50 structures]
             "max_new_per_day": 1,
+            # expiry nearest the target, or of the best edge a day [target | edge]
+            "expiry_rule": "target",
+            # against strikes below ATM volatility [0 to 5 delta per vol share]
+            "skew_penalty": 0.0,
+            # put wing alone [0.1 to 10 x wing_width]
+            "put_wing_scale": 1.0,
+            # call wing alone [0.1 to 10 x wing_width]
+            "call_wing_scale": 1.0,
+            # both wings where volatility is high; 1: off [1 to 10 x wing]
+            "widen": 1.0,
+            # widen: from this IV rank on [0 to 100 per cent]
+            "widen_iv_rank": 50.0,
+            # widen: or in these regimes [unknown | range | high_vol | trend_up | trend_down | crash]
+            "widen_regimes": "high_vol,crash",
+            # smallest credit moves so much from IV rank 50 to 100 [0 to 1 share]
+            "credit_iv_scale": 0.0,
+            # no entry after an exit; 0: off [0 to 365 calendar days]
+            "wait_after_exit": 0,
+            # no entry after a loss; 0: off [0 to 365 calendar days]
+            "wait_after_loss": 0,
+        },
+        "filters": {
+            # enter from here; 0 with max 1: off [0 to 1 consensus]
+            "consensus_min": 0.0,
+            # enter up to here [0 to 1 consensus]
+            "consensus_max": 1.0,
+            # no timeframe farther out; 0: off [0 to 50 average true ranges]
+            "stretch_max": 0.0,
+            # fuzzy score at least; 0: off [0 to 1 score]
+            "score_min": 0.0,
+            # fuzzy confidence at least; 0: off [0 to 1 share]
+            "confidence_min": 0.0,
+            # regimes in which nothing is opened [unknown | range | high_vol | trend_up | trend_down | crash]
+            "avoid_regimes": "none",
+            # IV rank or percentile at least; 0: off [0 to 100 per cent]
+            "iv_rank_min": 0.0,
+            # and at most; 100: off [0 to 100 per cent]
+            "iv_rank_max": 100.0,
+            # VIX at least; 0: off [0 to 200 points]
+            "vix_min": 0.0,
+            # VIX at most; 200: off [0 to 200 points]
+            "vix_max": 200.0,
+            # term structure at most; 0: off [0 to 3 VIX/VIX3M]
+            "term_max": 0.0,
+            # at most; 0: off [0 to 10 realised/implied]
+            "vol_ratio_max": 0.0,
+            # at least; 0: off [0 to 100 RSI]
+            "rsi_min": 0.0,
+            # at most; 100: off [0 to 100 RSI]
+            "rsi_max": 100.0,
+            # at most; 100: off [0 to 100 ADX]
+            "adx_max": 100.0,
+            # at least; 0: off [0 to 100 %K]
+            "stoch_min": 0.0,
+            # at most; 100: off [0 to 100 %K]
+            "stoch_max": 100.0,
+            # volume at least; 0: off [0 to 10 x mean]
+            "volume_min": 0.0,
+            # distance from the mean at most; 0: off [0 to 0.5 share]
+            "sma_distance_max": 0.0,
+            # events near which nothing is opened [fomc | cpi | exdiv]
+            "avoid_events": "none",
+            # so long before an event, its own day included [0 to 10 sessions]
+            "event_days": 0,
+            # widest quote of a short; 0: off [0 to 5 share of mid]
+            "max_leg_spread": 0.0,
+            # smallest size shown on a leg; 0: off [0 to 100000 contracts]
+            "min_size": 0,
+            # open interest of each leg; 0: off [0 to 1e+06 contracts]
+            "min_interest": 0,
+            # volume of each leg today; 0: off [0 to 1e+06 contracts]
+            "min_volume": 0,
+            # that a short is reached; 1: off [0.01 to 1 probability]
+            "max_breach": 1.0,
+            # breach probability by the constant-volatility formula (labelled an approximation), or by local volatility [approximation | local_vol]
+            "breach_model": "approximation",
         },
         "size": {
             # most contracts per structure [1 to 10000 contracts]
             "contracts": 1,
             # max loss of one structure at entry [0.0001 to 1 share of equity]
             "max_risk_frac": 0.05,
+            # how much the fuzzy score scales the budget; 0: off [0 to 1 share]
+            "fuzzy_scale": 0.0,
+            # in regime high_vol [0 to 1 x budget]
+            "high_vol_factor": 1.0,
+            # in regimes trend_up and trend_down [0 to 1 x budget]
+            "trend_factor": 1.0,
+            # in regime crash [0 to 1 x budget]
+            "crash_factor": 1.0,
+            # realised volatility up to which size is whole [0 to 2 per year]
+            "vol_low": 0.1,
+            # from which it is vol_floor [0.01 to 3 per year]
+            "vol_high": 0.35,
+            # size at high realised volatility; 1: off [0 to 1 x budget]
+            "vol_floor": 1.0,
+            # size falls with realised volatility above; 0: off [0 to 2 per year]
+            "vol_target": 0.0,
+            # share of Kelly's bet on closed trades; 0: off [0 to 1 x Kelly]
+            "kelly_frac": 0.0,
+            # Kelly says nothing before [2 to 1000 closed trades]
+            "kelly_min_trades": 20,
         },
         "exits": {
             # profit kept that closes (0.5: at half); 1: never [0.01 to 1 share of credit]
@@ -92,6 +252,50 @@ CONFIG = {
             "flat_before_early_close": 60,
             # first and last minutes of a session: mids trigger nothing [0 to 60 minutes]
             "edge_minutes": 10,
+            # target and stop of the structure, or of each side alone [whole | side]
+            "scope": "whole",
+            # kept, arms a trailing stop; 0: off [0 to 1 share of credit]
+            "trail_from": 0.0,
+            # given back, closes [0.01 to 1 share of credit]
+            "trail_giveback": 0.25,
+            # stop_multiple moves with the ATR or IV at entry [none | atr | vol]
+            "stop_scale": "none",
+            # by so much down in calm, up in wild markets [0 to 5 x credit]
+            "stop_scale_range": 0.5,
+            # of a breach that closes, daily; 1: off [0.01 to 1 probability]
+            "exit_breach": 1.0,
+            # regimes that close everything [unknown | range | high_vol | trend_up | trend_down | crash]
+            "leave_regimes": "none",
+            # a short at or below is bought back; 0: off [0 to 1 $/share]
+            "cheap_short": 0.0,
+        },
+        "manage": {
+            # what happens when the spot comes near a short strike [none | close_all | close_side | close_short | roll_untested]
+            "tested_action": "none",
+            # how near; 0: at the strike [0 to 0.2 share of spot]
+            "tested_distance": 0.0,
+            # new short of a rolled side [0.01 to 0.6 absolute delta]
+            "roll_delta": 0.16,
+            # a roll pays at least [0.01 to 100 $/share]
+            "roll_min_credit": 0.1,
+            # no roll nearer to expiry [0 to 365 calendar days]
+            "roll_min_dte": 21,
+            # of sides, per structure [0 to 20 rolls]
+            "max_rolls": 1,
+            # close and open again in a later expiry [never | exit_dte | tested]
+            "roll_out": "never",
+            # new credit less what the close cost [0 to 100 $/share]
+            "roll_out_min_credit": 0.0,
+            # per campaign [1 to 20 rolls]
+            "max_rolls_out": 1,
+        },
+        "hedge": {
+            # net delta that is hedged in shares; 0: off [0 to 1e+06 shares]
+            "delta_band": 0.0,
+            # between two looks at the net delta [5 to 390 minutes]
+            "minutes": 30,
+            # exposure that the report marks [0 to 10 share of credit]
+            "vanna_volga_budget": 0.1,
         },
     },
     "costs": {

@@ -17,16 +17,20 @@ from typing import Any
 
 import numpy as np
 
-from core.config import WEEKDAYS, minutes_of
+from core.config import WEEKDAYS, members, minutes_of
 from core.costs import net_cents, package
 from core.jit import HOT, INNER, njit
 from core.quotes import cell_index, leg_delta, leg_rows, slice_of
 from core.types import (
     ASK,
+    ATR_SCALE,
     BAD_UNMARKED,
     BID,
     CALL,
     CARRIED,
+    CLOSE_ALL,
+    CLOSE_SHORT,
+    CLOSE_SIDE,
     DELTA,
     EXPECTED_MOVE,
     FLAG,
@@ -39,13 +43,22 @@ from core.types import (
     MID,
     MODEL,
     NATURAL,
+    NEVER_OUT,
+    NO_ACTION,
+    NO_SCALE,
+    OUT_AT_DTE,
+    OUT_TESTED,
     PERCENT,
     POINTS,
     PUT,
+    REGIMES,
+    ROLL_UNTESTED,
     SETTLE,
     SHORT_CALL,
     SHORT_PUT,
+    SIGNAL,
     TABLE,
+    VOL_SCALE,
     Reason,
     Rules,
 )
@@ -56,6 +69,15 @@ from strategies.structures import STRUCTURES
 # fits those; it scales with the short delta, and a 20/5-delta condor collects .105.
 MEDIAN_SHARE, MEDIAN_SLOPE, MEDIAN_DELTA, MEDIAN_DELTA_WINGS = 0.2635, 0.0475, 0.16, 0.105
 WING_RULES = {"points": POINTS, "percent": PERCENT, "expected_move": EXPECTED_MOVE, "delta": DELTA}
+STOP_SCALES = {"none": NO_SCALE, "atr": ATR_SCALE, "vol": VOL_SCALE}
+TESTED_ACTIONS = {
+    "none": NO_ACTION,
+    "close_all": CLOSE_ALL,
+    "close_side": CLOSE_SIDE,
+    "close_short": CLOSE_SHORT,
+    "roll_untested": ROLL_UNTESTED,
+}
+ROLL_OUTS = {"never": NEVER_OUT, "exit_dte": OUT_AT_DTE, "tested": OUT_TESTED}
 WING_TOLERANCE = 0.25  # the listed wing may differ from the wanted width by so much of it
 STRADDLE_TO_SD = 0.7979  # an at-the-money straddle is worth sqrt(2/pi) of one standard deviation
 A_WEEK = 7
@@ -87,8 +109,8 @@ def rules_from(values: Mapping[str, Any], enter: bool = True) -> Rules:
         delta_high=entry["delta_high"],
         wing_rule=WING_RULES[entry["wing_rule"]],
         wing_width=entry["wing_width"],
-        put_wing_scale=ratio,
-        call_wing_scale=1.0,
+        put_wing_scale=ratio * entry["put_wing_scale"],
+        call_wing_scale=entry["call_wing_scale"],
         min_credit_share=entry["min_credit_vs_median"] * median * sides,
         credit_slope=slope,
         window_start=minutes_of(entry["window_start"]),
@@ -111,7 +133,75 @@ def rules_from(values: Mapping[str, Any], enter: bool = True) -> Rules:
         flat_before_early_close=leave["flat_before_early_close"],
         edge_minutes=leave["edge_minutes"],
         enter=int(enter),
+        **construction_rules(values),
+        **filter_rules(values),
+        **size_rules(values),
+        **exit_rules(values),
     )
+
+
+def regime_mask(values: Mapping[str, Any], path: str) -> int:
+    """Bits of the regimes that a setting names."""
+    return sum(1 << REGIMES.index(name) for name in members(values, path))
+
+
+def construction_rules(values: Mapping[str, Any]) -> dict[str, Any]:
+    entry = {k.rsplit(".", 1)[1]: v for k, v in values.items() if k.startswith("strategy.entry.")}
+    measure = values["strategy.signals.iv_measure"]
+    return {
+        "by_edge": int(entry["expiry_rule"] == "edge"),
+        "skew_penalty": entry["skew_penalty"],
+        "widen": entry["widen"],
+        "widen_iv_rank": entry["widen_iv_rank"],
+        "widen_mask": regime_mask(values, "strategy.entry.widen_regimes"),
+        "credit_iv_scale": entry["credit_iv_scale"],
+        "iv_signal": SIGNAL["iv_rank" if measure == "rank" else "iv_percentile"],
+        "wait_after_exit": entry["wait_after_exit"],
+        "wait_after_loss": entry["wait_after_loss"],
+    }
+
+
+def filter_rules(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Filters that look at a proposed structure; those on signals are in Market.gate (strategies.gates)."""
+    given = {k.rsplit(".", 1)[1]: v for k, v in values.items() if k.startswith("strategy.filters.")}
+    return {
+        "max_leg_spread": given["max_leg_spread"],
+        "min_size": given["min_size"],
+        "min_interest": given["min_interest"],
+        "min_volume": given["min_volume"],
+        "max_breach": given["max_breach"],
+        "local_vol": int(given["breach_model"] == "local_vol"),
+    }
+
+
+def size_rules(values: Mapping[str, Any]) -> dict[str, Any]:
+    names = "fuzzy_scale high_vol_factor trend_factor crash_factor vol_low vol_high vol_floor vol_target kelly_frac"
+    return {name: values[f"strategy.size.{name}"] for name in [*names.split(), "kelly_min_trades"]}
+
+
+def exit_rules(values: Mapping[str, Any]) -> dict[str, Any]:
+    leave = {k.rsplit(".", 1)[1]: v for k, v in values.items() if k.startswith("strategy.exits.")}
+    manage = {k.rsplit(".", 1)[1]: v for k, v in values.items() if k.startswith("strategy.manage.")}
+    return {
+        "by_side": int(leave["scope"] == "side"),
+        "trail_from": leave["trail_from"],
+        "trail_giveback": leave["trail_giveback"],
+        "stop_scale": STOP_SCALES[leave["stop_scale"]],
+        "stop_scale_range": leave["stop_scale_range"],
+        "exit_breach": leave["exit_breach"],
+        "cheap_short": round(leave["cheap_short"] * 100),
+        "tested_action": TESTED_ACTIONS[manage["tested_action"]],
+        "tested_distance": manage["tested_distance"],
+        "roll_delta": manage["roll_delta"],
+        "roll_min_credit": round(manage["roll_min_credit"] * 100),
+        "roll_min_dte": manage["roll_min_dte"],
+        "max_rolls": manage["max_rolls"],
+        "roll_out": ROLL_OUTS[manage["roll_out"]],
+        "roll_out_min_credit": round(manage["roll_out_min_credit"] * 100),
+        "max_rolls_out": manage["max_rolls_out"],
+        "delta_band": values["strategy.hedge.delta_band"],
+        "hedge_minutes": values["strategy.hedge.minutes"],
+    }
 
 
 # ---------------------------------------------------------------- time

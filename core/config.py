@@ -114,6 +114,16 @@ def _text(setting: Setting, value: Any, source: str) -> str | None:
         if not days or any(d not in WEEKDAYS for d in days):
             raise ConfigError(f"{name} is {value!r} ({source}); give weekdays such as mon,wed,fri")
         return ",".join(d for d in WEEKDAYS if d in days)
+    if setting.kind == "subset":
+        parts = [part.strip() for part in (value if isinstance(value, list | tuple) else str(value).split(","))]
+        parts = [] if parts in (["none"], [""]) else parts
+        for part in parts:
+            if part not in setting.choices:
+                raise ConfigError(
+                    f"{name} is {value!r} ({source}); give none, or some of: {', '.join(setting.choices)}"
+                    + suggestion(part, setting.choices)
+                )
+        return ",".join(c for c in setting.choices if c in parts) or "none"
     if not isinstance(value, str) or not value:
         raise ConfigError(f"{name} is {value!r} ({source}); give a name")
     return value
@@ -127,6 +137,7 @@ def checked(path: str, value: Any, source: str) -> Any:
     if setting.kind in ("int", "float"):
         return _number(setting, value, source)
     if setting.kind == "choice":
+        value = str(value) if isinstance(value, int) and not isinstance(value, bool) else value  # YAML reads 5 as a number
         if value not in setting.choices:
             raise ConfigError(
                 f"{path} is {value!r} ({source}); give one of: {', '.join(setting.choices)}"
@@ -144,7 +155,21 @@ ORDERED = (
     ("strategy.entry.short_delta", "strategy.entry.delta_high"),
     ("strategy.entry.window_start", "strategy.entry.window_end"),
     ("market.start", "market.end"),
+    ("strategy.filters.consensus_min", "strategy.filters.consensus_max"),
+    ("strategy.filters.iv_rank_min", "strategy.filters.iv_rank_max"),
+    ("strategy.filters.vix_min", "strategy.filters.vix_max"),
+    ("strategy.filters.rsi_min", "strategy.filters.rsi_max"),
+    ("strategy.filters.stoch_min", "strategy.filters.stoch_max"),
+    ("strategy.signals.trend_fast", "strategy.signals.trend_slow"),
+    ("strategy.signals.hmm_leave", "strategy.signals.hmm_enter"),
+    ("strategy.signals.regime_high_vix", "strategy.signals.regime_crash_vix"),
+    ("strategy.size.vol_low", "strategy.size.vol_high"),
 )
+
+
+def members(values: Mapping[str, Any], path: str) -> tuple[str, ...]:
+    """The parts of a subset setting."""
+    return () if values[path] == "none" else tuple(values[path].split(","))
 
 
 def check_together(values: Mapping[str, Any]) -> None:

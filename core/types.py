@@ -90,6 +90,43 @@ def dtype_of(fields: list[Any]) -> Any:
     return np.dtype(fields, align=True)
 
 
+# What is known of a row beyond its price: columns computed once per setting (core.features.signals), NaN unknown.
+SIGNALS = (
+    "consensus",  # of the timeframes' trends: 0 bearish agreement, 0.5 none, 1 bullish agreement
+    "trend_5",  # -1 falling .. 1 rising, by closed bars of 5, 15, 60 minutes
+    "trend_15",
+    "trend_60",
+    "stretch_5",  # close less its mean, in average true ranges
+    "stretch_15",
+    "stretch_60",
+    "rsi",  # 0..100
+    "adx",  # 0..100
+    "stochastic",  # 0..100, slow %K
+    "bb_position",  # 0 lower band, 1 upper band
+    "bb_width",  # band width / middle
+    "volume_ratio",  # volume / its mean before
+    "sma_distance",  # close / mean - 1
+    "trend_strength",  # ADX of 60-minute bars, 0..100
+    "day_distance",  # spot / mean of the last closes of sessions - 1
+    "day_atr",  # average true range of sessions / close
+    "iv",  # at-the-money volatility at 30 days, per year
+    "iv_rank",  # 0..100 against the sessions before
+    "iv_percentile",  # 0..100
+    "vix",  # index points
+    "term",  # VIX / VIX3M
+    "realised",  # volatility of the sessions before, nights included, per year
+    "vol_ratio",  # realised / iv
+    "turbulent",  # filtered probability of the turbulent regime
+    "regime",  # REGIMES code
+    "score",  # fuzzy, 0..1
+    "confidence",  # share of the rules' weight whose inputs were known
+)
+SIGNAL = {name: i for i, name in enumerate(SIGNALS)}
+REGIMES = ("unknown", "range", "high_vol", "trend_up", "trend_down", "crash")
+UNKNOWN_REGIME, RANGE, HIGH_VOL, TREND_UP, TREND_DOWN, CRASH = range(len(REGIMES))
+GATE, LEAVE = 0, 1  # rows of Market.gate
+
+
 class Market(NamedTuple):
     """One market as the kernels see it; every array is read-only.
 
@@ -113,6 +150,11 @@ class Market(NamedTuple):
     quote_kind: int  # what a quote of this market is: KIND_QUOTED or KIND_MODELLED
     shape: Any  # ModelShape of the modelled surface, as a record
     price_scale: float  # 1 for SPY, 10 for the index
+    q_size: Array  # int32 contracts, smaller of the two sizes shown; empty where none are known
+    q_interest: Array  # int32 open interest; empty where unknown
+    q_volume: Array  # int32 contracts traded so far that day; empty where unknown
+    signal: Array  # float64 (len(SIGNALS), N), or (len(SIGNALS), 0) where no rule needs them
+    gate: Array  # uint8 (2, N) Reasons: why nothing may be opened on a row, why everything must be left; 0 neither
 
 
 class Rules(NamedTuple):
@@ -153,6 +195,55 @@ class Rules(NamedTuple):
     flat_before_early_close: int
     edge_minutes: int
     enter: int  # 0: only scripted orders trade
+    # construction
+    by_edge: int  # 1: the expiry with the best expected edge a day, 0: nearest to the target
+    skew_penalty: float  # of a strike whose volatility is below the money's, in units of delta
+    widen: float  # wings are so many times wider where volatility is high
+    widen_iv_rank: float  # from this IV percentile on
+    widen_mask: int  # or in these regimes (bit per regime)
+    credit_iv_scale: float  # how the smallest credit moves with the IV percentile
+    iv_signal: int  # SIGNAL of the measure in use: rank or percentile
+    # entry
+    max_leg_spread: float  # share of a short's mid; 0 off
+    min_size: int
+    min_interest: int
+    min_volume: int
+    max_breach: float  # 1 off
+    local_vol: int  # 1: breach probabilities by the PDE on the snapshot's smiles
+    wait_after_exit: int  # calendar days
+    wait_after_loss: int
+    # size
+    fuzzy_scale: float
+    high_vol_factor: float
+    trend_factor: float
+    crash_factor: float
+    vol_low: float
+    vol_high: float
+    vol_floor: float
+    vol_target: float  # 0 off
+    kelly_frac: float  # 0 off
+    kelly_min_trades: int
+    # exits
+    by_side: int  # 1: target and stop judge each vertical on its own
+    trail_from: float  # 0 off
+    trail_giveback: float
+    stop_scale: int  # NO_SCALE, ATR_SCALE, VOL_SCALE
+    stop_scale_range: float
+    exit_breach: float  # 1 off
+    cheap_short: int  # cents; 0 off
+    # management of a tested side
+    tested_action: int  # NO_ACTION, CLOSE_ALL, CLOSE_SIDE, CLOSE_SHORT, ROLL_UNTESTED
+    tested_distance: float  # of spot
+    roll_delta: float
+    roll_min_credit: int  # cents
+    roll_min_dte: int
+    max_rolls: int
+    roll_out: int  # NEVER_OUT, OUT_AT_DTE, OUT_TESTED
+    roll_out_min_credit: int  # cents
+    max_rolls_out: int
+    # hedge
+    delta_band: float  # shares; 0 off
+    hedge_minutes: int
 
 
 class Costs(NamedTuple):
@@ -172,8 +263,18 @@ class Costs(NamedTuple):
     interest: int  # 1: cash earns the bill rate
 
 
+MOST_DUE = 8  # campaigns that may wait to be rolled out at one time
+# Parts of a structure that one order may close, as masks of legs (bit per leg); ROLL closes a side and opens a new one.
+ALL_LEGS, PUT_SIDE, CALL_SIDE = 0b1111, 0b0011, 0b1100
+ONE_SHORT_PUT, ONE_SHORT_CALL = 0b0010, 0b0100
+ROLL_PUT, ROLL_CALL = 0b10011, 0b11100
+NO_SCALE, ATR_SCALE, VOL_SCALE = 0, 1, 2
+NO_ACTION, CLOSE_ALL, CLOSE_SIDE, CLOSE_SHORT, ROLL_UNTESTED = 0, 1, 2, 3, 4
+NEVER_OUT, OUT_AT_DTE, OUT_TESTED = 0, 1, 2
+
 SLOT = [
     ("trade", "i4"),  # trade number, -1 when the slot is free
+    ("campaign", "i4"),  # trade number of the first structure of a chain of rolls
     ("expiry", "i4"),
     ("contracts", "i4"),
     ("credit", "i4"),  # cents per share received
@@ -185,6 +286,18 @@ SLOT = [
     ("tries", "i4"),  # rows a close has been working
     ("event", "i4"),  # next row at which the slot needs attention
     ("clean", "i4"),  # 1: every row laid out in the scratch is usable
+    ("part", "i4"),  # what the working close closes: PARTS of legs, or a roll
+    ("paid", "i4"),  # cents per share paid (received < 0) since entry for parts closed and sides rolled
+    ("target", "i4"),  # natural cost of what is left at which the resting profit order fills
+    ("stop", "i4"),  # and at which the stop triggers; NEVER without
+    ("best", "i4"),  # lowest natural cost seen since the trailing stop was armed; NEVER before
+    ("rolls", "i4"),  # sides rolled so far
+    ("rolls_out", "i4"),  # expiries rolled so far in this campaign
+    ("tested_on", "i4"),  # session in which the tested side was last acted on
+    ("breach_on", "i4"),  # session in which the breach probability was last computed
+    ("entry_regime", "i4"),
+    ("side_credit2", "i4", (2,)),  # half-cents received for the put and the call vertical
+    ("new_legs", "i4", (2,)),  # short and long of a working roll
     ("legs", "i4", (LEGS,)),  # contract ids, -1 unused
     ("last_mid2", "i8"),  # last known mark, half-cents per share
     ("mae", "i8"),  # cents, worst and best open P&L
@@ -203,6 +316,19 @@ HEAD = [
     ("last_entry", "i8"),  # row
     ("interest_day", "i8"),
     ("script", "i8"),  # next stated order
+    ("adjustments", "i8"),
+    ("shares", "i8"),  # of the hedge, signed
+    ("hedge_shares", "i8"),  # of the working hedge order, signed; 0 none
+    ("hedge_decided", "i8"),  # row
+    ("cool_until", "i8"),  # day before which nothing is opened
+    ("won", "i8"),  # closed trades by result, and their sums in cents of P&L and of maximum loss
+    ("lost", "i8"),
+    ("won_cents", "i8"),
+    ("lost_cents", "i8"),
+    ("due", "i8"),  # campaigns waiting to be opened again in a later expiry
+    ("due_campaign", "i8", (MOST_DUE,)),
+    ("due_out", "i8", (MOST_DUE,)),  # how often each was rolled out, this time included
+    ("due_debit", "i8", (MOST_DUE,)),  # cents per share paid to close it
     ("order_working", "i4"),
     ("order_decided", "i4"),
     ("order_contracts", "i4"),
@@ -212,6 +338,8 @@ HEAD = [
     ("order_budget", "i8"),  # cents that the structure may lose
     ("order_natural2", "i8"),  # quotes last seen, half-cents
     ("order_mid2", "i8"),
+    ("order_campaign", "i4"),  # -1: a new one
+    ("order_out", "i4"),  # how often that campaign has been rolled out
     ("order_legs", "i4", (LEGS,)),
     ("side", "i4", (LEGS,)),  # scratch: +1 buy, -1 sell, 0 unused
     ("quote_bid", "i4", (LEGS,)),  # scratch
@@ -225,11 +353,12 @@ class Book(NamedTuple):
 
     head: Any  # HEAD record
     slot: Array  # SLOT (P), one per open structure
-    path: Array  # int32 (3, P + 1, W): MID2, NATURAL and USABLE of each slot per row of the session; slot P is scratch
+    path: Array  # int32 (9, P + 1, W): see MID2 .. SHORT_ASK, of each slot per row of the session; slot P is scratch
     leg: Array  # int32 (3, W) scratch: BID, ASK, FLAG of one leg per row
 
 
 MID2, NATURAL_CENTS, USABLE_ROW = 0, 1, 2
+SIDE_NATURAL, SIDE_USABLE, SHORT_ASK = 3, 5, 7  # + 0 put, + 1 call; laid out only for rules that watch sides
 BID, ASK, FLAG = 0, 1, 2
 
 
@@ -240,6 +369,7 @@ class Ledger(NamedTuple):
     codes: Array  # uint8 (2, N): VERDICT (a Reason), SOFT (1: a mark did not come from two-sided quotes of the row)
     t_int: Array  # int64 (T, TRADE_FIELDS)
     f_int: Array  # int64 (F, FILL_FIELDS)
+    a_int: Array  # int64 (A, ADJUSTMENT_FIELDS)
 
 
 CASH, MARKS, LIQUIDATION, DRAWDOWN = 0, 1, 2, 3
@@ -269,15 +399,18 @@ def record_of(values: Any) -> Any:
 # Columns of Ledger.t_int and Ledger.f_int, by name.
 TRADE_FIELDS = (
     "opened decided expiry leg0 leg1 leg2 leg3 contracts credit width fees closed exit_decided debit reason "
-    "pnl mae mfe max_loss overshoot kinds mark key"
+    "pnl mae mfe max_loss overshoot kinds mark key campaign floor"
 ).split()
 # A fill moves quantity x price2 / 2 x 100 cents; an amount of money (interest) quantity x price2 / 2 cents.
 FILL_FIELDS = "row trade event leg contract quantity price2 bid ask fee snap kind reason".split()
+# An adjustment: what was decided and filled, what was closed (PARTS), the new legs of a roll, its net in cents a share.
+ADJUSTMENT_FIELDS = "row decided trade part reason contracts net new_short new_long".split()
+A = {name: i for i, name in enumerate(ADJUSTMENT_FIELDS)}
 T = {name: i for i, name in enumerate(TRADE_FIELDS)}
 F = {name: i for i, name in enumerate(FILL_FIELDS)}
 
-EVENT_FILL, EVENT_SETTLEMENT, EVENT_INTEREST = 0, 1, 2
-EVENT_NAMES = ("fill", "settlement", "interest")
+EVENT_FILL, EVENT_SETTLEMENT, EVENT_INTEREST, EVENT_HEDGE = 0, 1, 2, 3
+EVENT_NAMES = ("fill", "settlement", "interest", "hedge")
 
 
 class Reasons(NamedTuple):
@@ -310,6 +443,39 @@ class Reasons(NamedTuple):
     STATED: int = 26
     CLOSE_WORKING: int = 27
     OPEN_AT_END: int = 28
+    SIGNAL_UNKNOWN: int = 30
+    CONSENSUS: int = 31
+    STRETCH: int = 32
+    SCORE: int = 33
+    CONFIDENCE: int = 34
+    REGIME: int = 35
+    IV_RANK: int = 36
+    VIX_LEVEL: int = 37
+    TERM: int = 38
+    VOL_RATIO: int = 39
+    RSI: int = 40
+    ADX: int = 41
+    STOCHASTIC: int = 42
+    VOLUME: int = 43
+    SMA_DISTANCE: int = 44
+    EVENT: int = 45
+    ILLIQUID: int = 46
+    BREACH: int = 47
+    BREACH_UNKNOWN: int = 48
+    EDGE_UNKNOWN: int = 49
+    COOLDOWN: int = 50
+    SIZE_SCALED: int = 51
+    SIZE_UNKNOWN: int = 52
+    ROLL_OUT_CREDIT: int = 53
+    SIDE_TARGET: int = 60
+    SIDE_STOP: int = 61
+    TRAILING: int = 62
+    REGIME_EXIT: int = 63
+    BREACH_EXIT: int = 64
+    TESTED: int = 65
+    CHEAP_SHORT: int = 66
+    ROLLED: int = 67
+    ROLL_OUT: int = 68
 
 
 Reason = Reasons()  # an instance, so that kernels read its fields as constants
@@ -341,6 +507,39 @@ REASONS = {
     Reason.STATED: ("exit", "stated close"),
     Reason.CLOSE_WORKING: ("wait", "a close is working: no two-sided quote yet, or natural beyond the width"),
     Reason.OPEN_AT_END: ("open", "open when the market ends"),
+    Reason.SIGNAL_UNKNOWN: ("skip", "a signal that a filter needs is not known (warming up, or not in this market)"),
+    Reason.CONSENSUS: ("skip", "timeframes' consensus outside its band"),
+    Reason.STRETCH: ("skip", "price stretched away from its mean"),
+    Reason.SCORE: ("skip", "fuzzy score below its minimum"),
+    Reason.CONFIDENCE: ("skip", "fuzzy confidence below its minimum: too many inputs unknown"),
+    Reason.REGIME: ("skip", "regime not traded"),
+    Reason.IV_RANK: ("skip", "IV rank outside its band"),
+    Reason.VIX_LEVEL: ("skip", "VIX outside its band"),
+    Reason.TERM: ("skip", "VIX above VIX3M by more than allowed"),
+    Reason.VOL_RATIO: ("skip", "realised volatility too high against implied"),
+    Reason.RSI: ("skip", "RSI outside its band"),
+    Reason.ADX: ("skip", "ADX too high: a trend"),
+    Reason.STOCHASTIC: ("skip", "stochastic outside its band"),
+    Reason.VOLUME: ("skip", "volume too low"),
+    Reason.SMA_DISTANCE: ("skip", "price too far from its moving average"),
+    Reason.EVENT: ("skip", "an event of the calendar is near"),
+    Reason.ILLIQUID: ("skip", "a leg is too illiquid: spread, size, open interest or volume"),
+    Reason.BREACH: ("skip", "probability of a breach too high"),
+    Reason.BREACH_UNKNOWN: ("skip", "probability of a breach unknown: no volatility or no surface"),
+    Reason.EDGE_UNKNOWN: ("skip", "expected edge unknown: no forecast of volatility"),
+    Reason.COOLDOWN: ("skip", "waiting after an exit"),
+    Reason.SIZE_SCALED: ("skip", "size scaled below one contract by score, regime, volatility or Kelly"),
+    Reason.SIZE_UNKNOWN: ("skip", "size unknown: a signal that scales it is not known"),
+    Reason.ROLL_OUT_CREDIT: ("skip", "no later expiry pays enough to roll out to"),
+    Reason.SIDE_TARGET: ("exit", "profit target of one side"),
+    Reason.SIDE_STOP: ("exit", "stop of one side"),
+    Reason.TRAILING: ("exit", "trailing stop on kept credit"),
+    Reason.REGIME_EXIT: ("exit", "regime"),
+    Reason.BREACH_EXIT: ("exit", "probability of a breach"),
+    Reason.TESTED: ("exit", "short strike tested"),
+    Reason.CHEAP_SHORT: ("exit", "short bought back cheaply"),
+    Reason.ROLLED: ("adjust", "untested side rolled"),
+    Reason.ROLL_OUT: ("exit", "closed to be rolled out"),
 }
 REASON_NAMES = {code: name.lower() for name, code in Reason._asdict().items()}
 

@@ -26,6 +26,7 @@ from core.types import (
     MODEL,
     ROW,
     SESSION,
+    SIGNALS,
     TABLE,
     TRACKS,
     Market,
@@ -116,11 +117,23 @@ def market_of(store: Store, intraday_quotes: str = "snapshot") -> Market:
         ses=records(SESSION, columns, {name: f"s_{name}" for name, _ in SESSION}),
         exp=records(EXPIRY, columns, {name: f"e_{name}" for name, _ in EXPIRY}),
         con=records(CONTRACT, columns, {**{name: f"c_{name}" for name, _ in CONTRACT}, **CELL_COLUMNS}),
-        **{name: columns[name] for name in Market._fields if name[:2] in ("q_", "v_")},
+        **{name: columns[name] for name in QUOTE_COLUMNS},
         quote_kind=KIND_QUOTED if store.manifest["quotes"] == "real" else KIND_MODELLED,
         shape=record_of(shape),
         price_scale=float(store.manifest["price_scale"]),
+        **depth_of(columns),
+        signal=frozen(np.zeros((len(SIGNALS), 0))),
+        gate=frozen(np.zeros((2, len(columns["ts"])), np.uint8)),
     )
+
+
+def depth_of(columns: dict[str, Any]) -> dict[str, Any]:
+    """Size shown, open interest and volume of each quote cell; empty where the market knows none."""
+    none = frozen(np.zeros(0, np.int32))
+    if "q_interest" not in columns:
+        return {"q_size": none, "q_interest": none, "q_volume": none}
+    size = np.minimum(columns["q_bid_size"], columns["q_ask_size"])
+    return {"q_size": frozen(size), "q_interest": columns["q_interest"], "q_volume": columns["q_volume"]}
 
 
 def empty_market() -> Market:
@@ -139,9 +152,13 @@ def empty_market() -> Market:
         quote_kind=KIND_QUOTED,
         shape=record_of(NO_SHAPE),
         price_scale=1.0,
+        **depth_of({}),
+        signal=frozen(np.zeros((len(SIGNALS), 0))),
+        gate=frozen(np.zeros((2, 0), np.uint8)),
     )
 
 
+QUOTE_COLUMNS = ("q_bid", "q_ask", "q_flag", "q_delta", "q_stick", "v_index", "v_slice")
 CELL_COLUMNS = {"snap_first": "q_first", "snap_last": "q_last", "cell_base": "q_base"}
 
 
