@@ -11,39 +11,16 @@ import math
 import numpy as np
 
 from core.jit import INNER, njit
-from core.pricing.black_scholes import black_greeks
-from core.pricing.implied_vol import implied_vol
-from core.quotes import NS_PER_YEAR, carried_from, cell_index, leg_greeks, years_to_expiry
-from core.types import CALL, GOOD, LEG_SIGN, LEGS, MULTIPLIER, TABLE, F, T
+from core.quotes import NS_PER_YEAR, carried_from, cell_index, greeks_of_leg, years_to_expiry
+from core.types import EVENT_FILL, GOOD, LEG_SIGN, LEGS, MULTIPLIER, TABLE, F, T
 
 PARTS = ("delta", "gamma", "theta", "vega", "spread", "fees", "residual")
 DELTA, GAMMA, THETA, VEGA, SPREAD, FEES, RESIDUAL = range(7)
 STEP_ROWS = 6  # between two snapshots of the greeks, where quotes are dense: half an hour
-T_OPENED, T_CLOSED, T_CONTRACTS, T_LEG0 = T["opened"], T["closed"], T["contracts"], T["leg0"]
+T_OPENED, T_CLOSED, T_LEG0 = T["opened"], T["closed"], T["leg0"]
 T_FEES, T_PNL, T_MARK = T["fees"], T["pnl"], T["mark"]
-F_TRADE, F_QUANTITY, F_PRICE2, F_BID, F_ASK = F["trade"], F["quantity"], F["price2"], F["bid"], F["ask"]
-
-
-@njit(**INNER)
-def quoted_greeks(m, c, r):
-    """leg_greeks on a tabulated market: the volatility that the row's own mid implies, no carry."""
-    i = cell_index(m, c, r)
-    if i < 0 or m.q_flag[i] != GOOD:
-        return np.nan, np.nan, np.nan, np.nan, np.nan, np.nan
-    years = years_to_expiry(m, m.con[c].expiry, r)
-    strike = m.con[c].strike / 100.0
-    spot = m.row[r].spot
-    call = m.con[c].right == CALL
-    vol = implied_vol(call, (m.q_bid[i] + m.q_ask[i]) / 200.0, spot, strike, years, 1.0)
-    delta, gamma, vega, theta, price = black_greeks(call, spot, spot, strike, years, vol, 1.0)
-    return price, delta, gamma, vega, theta, vol
-
-
-@njit(**INNER)
-def greeks_of_leg(m, c, r):
-    """(delta, gamma, vega, theta, vol) of a leg at row r; NaN where unknown."""
-    _, delta, gamma, vega, theta, vol = quoted_greeks(m, c, r) if m.kind == TABLE else leg_greeks(m, c, r)
-    return delta, gamma, vega, theta, vol
+F_ROW, F_TRADE, F_EVENT, F_LEG, F_CONTRACT = F["row"], F["trade"], F["event"], F["leg"], F["contract"]
+F_QUANTITY, F_PRICE2, F_BID, F_ASK = F["quantity"], F["price2"], F["bid"], F["ask"]
 
 
 @njit(**INNER)
@@ -56,51 +33,60 @@ def next_moment(m, r, last):
 
 
 @njit(**INNER)
-def attribute_trade(m, trade, end, parts):
-    """Add the market's part of one trade (cents) to parts[DELTA..VEGA]; `end` is the last row it was held."""
-    for leg in range(LEGS):
-        c = trade[T_LEG0 + leg]
-        if c < 0:
-            continue
-        scale = LEG_SIGN[leg] * trade[T_CONTRACTS] * MULTIPLIER * 100.0
-        r = trade[T_OPENED]
-        delta, gamma, vega, theta, vol = greeks_of_leg(m, c, r)
-        while r < end:
-            later = next_moment(m, r, end)
-            after = greeks_of_leg(m, c, later)
-            if not math.isnan(delta):
-                step = m.row[later].spot - m.row[r].spot
-                years = (m.row[later].ts - m.row[r].ts) / NS_PER_YEAR
-                change = after[4] - vol
-                parts[DELTA] += scale * delta * step
-                parts[GAMMA] += scale * 0.5 * gamma * step * step
-                parts[THETA] += scale * theta * years
-                if not math.isnan(change) and years_to_expiry(m, m.con[c].expiry, later) > 0.0:
-                    parts[VEGA] += scale * vega * change
-            if not math.isnan(after[0]):
-                delta, gamma, vega, theta, vol = after
-                r = later
-            elif later == end:
-                break
-            else:
-                r = later
+def attribute_leg(m, c, scale, r, end, parts):
+    """Add the market's part of one leg held from row r to `end` to parts[DELTA..VEGA]; scale in cents per $ a share."""
+    delta, gamma, vega, theta, vol = greeks_of_leg(m, c, r)
+    while r < end:
+        later = next_moment(m, r, end)
+        after = greeks_of_leg(m, c, later)
+        if not math.isnan(delta):
+            step = m.row[later].spot - m.row[r].spot
+            years = (m.row[later].ts - m.row[r].ts) / NS_PER_YEAR
+            change = after[4] - vol
+            parts[DELTA] += scale * delta * step
+            parts[GAMMA] += scale * 0.5 * gamma * step * step
+            parts[THETA] += scale * theta * years
+            if not math.isnan(change) and years_to_expiry(m, m.con[c].expiry, later) > 0.0:
+                parts[VEGA] += scale * vega * change
+        if not math.isnan(after[0]):
+            delta, gamma, vega, theta, vol = after
+        elif later == end:
+            break
+        r = later
+
+
+@njit(**INNER)
+def held_until(fills, k, end):
+    """Row at which the leg opened by fill k is closed by a later fill of its trade, or `end`."""
+    for later in range(k + 1, fills.shape[0]):
+        same = fills[later, F_TRADE] == fills[k, F_TRADE] and fills[later, F_CONTRACT] == fills[k, F_CONTRACT]
+        if same and fills[later, F_QUANTITY] == -fills[k, F_QUANTITY]:
+            return fills[later, F_ROW]
+        if fills[later, F_ROW] > end:
+            return end
+    return end
 
 
 @njit
 def attribute(m, trades, fills, last_row, out):
     """P&L parts of every trade in cents: out (trades, 7). An open trade is followed to the last row.
 
-    Spread is what the fills gave up against mid; the parts of a row sum to its P&L, marked for an open trade.
+    Each leg counts from the fill that opened it to the one that closed it, so that closed parts and rolled sides are
+    followed as they were held. Spread is what the fills gave up against mid; the parts of a row sum to its P&L,
+    marked for an open trade.
     """
     for i in range(trades.shape[0]):
-        end = trades[i, T_CLOSED] if trades[i, T_CLOSED] >= 0 else last_row
-        attribute_trade(m, trades[i], end, out[i])
         out[i, FEES] = -trades[i, T_FEES]
     for k in range(fills.shape[0]):
         i = fills[k, F_TRADE]
-        if i >= 0:
-            mid2 = fills[k, F_BID] + fills[k, F_ASK]
-            out[i, SPREAD] -= fills[k, F_QUANTITY] * (fills[k, F_PRICE2] - mid2) * (MULTIPLIER // 2)
+        if i < 0:
+            continue
+        mid2 = fills[k, F_BID] + fills[k, F_ASK]
+        out[i, SPREAD] -= fills[k, F_QUANTITY] * (fills[k, F_PRICE2] - mid2) * (MULTIPLIER // 2)
+        if fills[k, F_EVENT] == EVENT_FILL and fills[k, F_QUANTITY] * LEG_SIGN[fills[k, F_LEG]] > 0:
+            end = held_until(fills, k, trades[i, T_CLOSED] if trades[i, T_CLOSED] >= 0 else last_row)
+            scale = fills[k, F_QUANTITY] * MULTIPLIER * 100.0
+            attribute_leg(m, fills[k, F_CONTRACT], scale, fills[k, F_ROW], end, out[i])
     for i in range(trades.shape[0]):
         total = 0.0
         for part in range(RESIDUAL):

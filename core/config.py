@@ -137,7 +137,9 @@ def checked(path: str, value: Any, source: str) -> Any:
     if setting.kind in ("int", "float"):
         return _number(setting, value, source)
     if setting.kind == "choice":
-        value = str(value) if isinstance(value, int) and not isinstance(value, bool) else value  # YAML reads 5 as a number
+        value = (
+            str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        )  # YAML reads 5 as a number
         if value not in setting.choices:
             raise ConfigError(
                 f"{path} is {value!r} ({source}); give one of: {', '.join(setting.choices)}"

@@ -1,7 +1,9 @@
 """The book: a fold over fills, fees, settlements and interest. cash + marks = equity, always.
 
 All money is integer cents. A structure's mark is what closing it at mid would cost; its
-liquidation value uses the natural side. One structure occupies one slot of the book.
+liquidation value uses the natural side. One structure occupies one slot of the book; legs that
+were closed before the rest leave their place empty (-1). Shares of the hedge belong to the book,
+not to a structure.
 """
 
 from __future__ import annotations
@@ -14,11 +16,14 @@ from core.costs import allocate, fee_cents
 from core.jit import HOT, INNER, njit
 from core.quotes import dense_rows, leg_rows
 from core.types import (
+    ADJUSTMENT_FIELDS,
+    ALL_LEGS,
     ASK,
     BAD_UNMARKED,
     BID,
     CALL,
     EVENT_FILL,
+    EVENT_HEDGE,
     EVENT_INTEREST,
     EVENT_SETTLEMENT,
     FILL_FIELDS,
@@ -35,8 +40,13 @@ from core.types import (
     MODEL,
     MULTIPLIER,
     NATURAL_CENTS,
+    ROLL,
+    ROLL_CALL,
+    SHORT_ASK,
     SHORT_CALL,
     SHORT_PUT,
+    SIDE_NATURAL,
+    SIDE_USABLE,
     SLOT,
     TABLE,
     TRADE_FIELDS,
@@ -51,11 +61,14 @@ from core.types import (
 (F_ROW, F_TRADE, F_EVENT, F_LEG, F_CONTRACT, F_QUANTITY, F_PRICE2, F_BID, F_ASK, F_FEE, F_SNAP, F_KIND, F_REASON) = (
     range(len(FILL_FIELDS))
 )
+A_ROW, A_DECIDED, A_TRADE, A_PART, A_REASON, A_CONTRACTS, A_NET, A_SHORT, A_LONG = range(len(ADJUSTMENT_FIELDS))
 T_OPENED, T_DECIDED, T_EXPIRY, T_LEG0 = T["opened"], T["decided"], T["expiry"], T["leg0"]
 T_CONTRACTS, T_CREDIT, T_WIDTH, T_FEES = T["contracts"], T["credit"], T["width"], T["fees"]
 T_CLOSED, T_EXIT_DECIDED, T_DEBIT, T_REASON = T["closed"], T["exit_decided"], T["debit"], T["reason"]
 T_PNL, T_MAE, T_MFE, T_MAX_LOSS, T_OVERSHOOT = T["pnl"], T["mae"], T["mfe"], T["max_loss"], T["overshoot"]
 T_KINDS, T_MARK, T_KEY = T["kinds"], T["mark"], T["key"]
+T_CAMPAIGN, T_FLOOR = T["campaign"], T["floor"]
+PATHS = 9
 IDLE = 1 << 30
 UNKNOWN, USABLE, MARKED = 0, 1, 2  # of a structure on a row: no mark | all legs two-sided | a mark only
 
@@ -68,21 +81,24 @@ def new_book(starting_cash_cents: int, slots: int, rows_per_session: int) -> Boo
     head.session = head.last_entry = head.interest_day = -1
     slot = np.zeros(slots, dtype_of(SLOT)).view(np.recarray)
     slot.trade, slot.event = -1, IDLE
+    slot.legs = -1
     return Book(
         head=head[0],
         slot=slot,
-        path=np.zeros((3, slots + 1, width), np.int32),
+        path=np.zeros((PATHS, slots + 1, width), np.int32),
         leg=np.zeros((3, width), np.int32),
     )
 
 
-def new_ledger(rows: int, trades: int) -> Ledger:
-    """Room for a run's output: `rows` clock rows, `trades` structures and their cash events."""
+def new_ledger(rows: int, trades: int, adjustments: int = 0) -> Ledger:
+    """Room for a run's output: `rows` clock rows, `trades` structures and `adjustments` with their cash events."""
+    fills = trades * 2 * LEGS + adjustments * LEGS + rows + 8  # at most one fill of the hedge or interest a row
     return Ledger(
         rows=np.zeros((4, rows), np.int64),
         codes=np.zeros((2, rows), np.uint8),
         t_int=np.zeros((trades, len(TRADE_FIELDS)), np.int64),
-        f_int=np.zeros((trades * 2 * LEGS + rows // 2 + 8, len(FILL_FIELDS)), np.int64),
+        f_int=np.zeros((fills, len(FILL_FIELDS)), np.int64),
+        a_int=np.zeros((adjustments, len(ADJUSTMENT_FIELDS)), np.int64),
     )
 
 
@@ -109,18 +125,39 @@ def fill_kind(m, r):
 
 
 @njit(**INNER)
-def fill_legs(m, costs, book, out, r, trade, legs, side, contracts, net, closing, reason):
-    """Book one package at `net` cents (positive: we pay), leg by leg, with its fees."""
-    allocate(costs, side, book.head.quote_bid, book.head.quote_ask, net, book.head.price2)
-    kind = fill_kind(m, r)
+def deal_of(head, legs, part, closing):
+    """Lay out the package that opens `legs` or closes the `part` of them that is there: contracts, legs and sides."""
     for leg in range(LEGS):
-        if side[leg] == 0:
+        there = legs[leg] >= 0 and (part >> leg) & 1
+        head.deal_legs[leg], head.deal_leg[leg] = (legs[leg] if there else -1), leg
+        head.side[leg] = 0 if not there else (-LEG_SIGN[leg] if closing else LEG_SIGN[leg])
+
+
+@njit(**INNER)
+def roll_deal(head, slot, right):
+    """Lay out the package that closes side `right` of a slot and opens its new_legs: four legs in one order."""
+    short, long = (SHORT_PUT, LONG_PUT) if right != CALL else (SHORT_CALL, LONG_CALL)
+    head.deal_legs[0], head.deal_leg[0], head.side[0] = slot.legs[short], short, 1
+    head.deal_legs[1], head.deal_leg[1], head.side[1] = slot.legs[long], long, -1
+    head.deal_legs[2], head.deal_leg[2], head.side[2] = slot.new_legs[0], short, -1
+    head.deal_legs[3], head.deal_leg[3], head.side[3] = slot.new_legs[1], long, 1
+
+
+@njit(**INNER)
+def fill_deal(m, costs, book, out, r, trade, contracts, net, reason):
+    """Book the package laid out in the head at `net` cents (positive: we pay), leg by leg, with its fees."""
+    head = book.head
+    allocate(costs, head.side, head.quote_bid, head.quote_ask, net, head.price2)
+    kind = fill_kind(m, r)
+    for i in range(LEGS):
+        side, leg = head.side[i], head.deal_leg[i]
+        if side == 0:
             continue
-        price2 = book.head.price2[leg]
-        fee = fee_cents(costs, side[leg], price2, contracts, closing)
+        price2 = head.price2[i]
+        fee = fee_cents(costs, side, price2, contracts, side != LEG_SIGN[leg])
         record(
-            book, out, r, trade, EVENT_FILL, leg, legs[leg], side[leg] * contracts, price2,
-            book.head.quote_bid[leg], book.head.quote_ask[leg], fee, m.row[r].snap, kind, reason,
+            book, out, r, trade, EVENT_FILL, leg, head.deal_legs[i], side * contracts, price2,
+            head.quote_bid[i], head.quote_ask[i], fee, m.row[r].snap, kind, reason,
         )  # fmt: skip
     out.t_int[trade, T_KINDS] |= 1 << kind
 
@@ -143,8 +180,8 @@ def open_count(book):
 
 
 @njit(**INNER)
-def open_slot(m, book, out, r, decided, legs, contracts, credit, width, key):
-    """Give a new structure a slot and a trade number; returns the slot."""
+def open_slot(m, book, out, r, decided, legs, contracts, credit, width, key, campaign):
+    """Give a new structure a slot and a trade number; returns the slot. campaign -1: it starts one of its own."""
     p = free_slot(book)
     trade = book.head.trades
     book.head.trades = trade + 1
@@ -154,26 +191,82 @@ def open_slot(m, book, out, r, decided, legs, contracts, credit, width, key):
         out.t_int[trade, T_LEG0 + leg] = legs[leg]
         if legs[leg] >= 0:
             x = m.con[legs[leg]].expiry
+    campaign = trade if campaign < 0 else campaign
     book.slot[p].trade, book.slot[p].expiry, book.slot[p].contracts = trade, x, contracts
     book.slot[p].credit, book.slot[p].width, book.slot[p].opened = credit, width, r
     book.slot[p].closing, book.slot[p].decided, book.slot[p].above, book.slot[p].tries = 0, -1, 0, 0
     book.slot[p].last_mid2, book.slot[p].mae, book.slot[p].mfe = 2 * credit, 0, 0
+    book.slot[p].campaign, book.slot[p].paid, book.slot[p].rolls, book.slot[p].rolls_out = campaign, 0, 0, 0
+    book.slot[p].target, book.slot[p].stop, book.slot[p].best = -IDLE, IDLE, IDLE
+    book.slot[p].tested_on, book.slot[p].breach_on, book.slot[p].part = -1, -1, ALL_LEGS
     t = out.t_int[trade]
     t[T_OPENED], t[T_DECIDED], t[T_EXPIRY], t[T_CONTRACTS] = r, decided, x, contracts
     t[T_CREDIT], t[T_WIDTH], t[T_CLOSED], t[T_REASON] = credit, width, -1, Reason.OPEN_AT_END
     t[T_MAX_LOSS], t[T_KEY] = (width - credit) * MULTIPLIER * contracts, key
+    t[T_CAMPAIGN], t[T_FLOOR] = campaign, book.head.order_floor
     return p
 
 
 @njit(**INNER)
-def close_slot(book, out, p, r, debit, reason):
-    """Free the slot; the trade keeps when, why and for how much."""
-    t = out.t_int[book.slot[p].trade]
-    t[T_CLOSED], t[T_EXIT_DECIDED], t[T_DEBIT], t[T_REASON] = r, book.slot[p].decided, debit, reason
-    t[T_MAE] = min(book.slot[p].mae, t[T_PNL])
-    t[T_MFE] = max(book.slot[p].mfe, t[T_PNL])
+def close_slot(book, out, p, r, reason):
+    """Free the slot; the trade keeps when, why, and all that was paid after its entry."""
+    slot = book.slot[p]
+    t = out.t_int[slot.trade]
+    t[T_CLOSED], t[T_EXIT_DECIDED], t[T_DEBIT], t[T_REASON] = r, slot.decided, paid_since(slot, t), reason
+    t[T_MAE] = min(slot.mae, t[T_PNL])
+    t[T_MFE] = max(slot.mfe, t[T_PNL])
+    gain = t[T_PNL] // slot.contracts
+    if gain >= 0:
+        book.head.won += 1
+        book.head.won_cents += gain
+    else:
+        book.head.lost += 1
+        book.head.lost_cents -= gain
     book.slot[p].trade = -1
     book.slot[p].event = IDLE
+
+
+@njit(**INNER)
+def paid_since(slot, t):
+    """Cents per share paid after the entry: closes less the credits of rolled sides."""
+    return slot.paid - (slot.credit - t[T_CREDIT])
+
+
+@njit(**INNER)
+def take_off(m, book, out, p, r, net, mid2, reason):
+    """Book what a filled part of slot p leaves behind: empty legs, or the new legs of a roll; what it cost."""
+    slot = book.slot[p]
+    part = slot.part
+    roll = part & ROLL != 0
+    last = True
+    for leg in range(LEGS):
+        if (part >> leg) & 1:
+            book.slot[p].legs[leg] = -1
+    if roll:
+        right = CALL if part == ROLL_CALL else 0
+        short, long = (SHORT_PUT, LONG_PUT) if right != CALL else (SHORT_CALL, LONG_CALL)
+        book.slot[p].legs[short], book.slot[p].legs[long] = slot.new_legs[0], slot.new_legs[1]
+        book.slot[p].side_credit2[1 if right == CALL else 0] = book.head.price2[2] - book.head.price2[3]
+        book.slot[p].credit -= net
+        book.slot[p].rolls += 1
+    else:
+        book.slot[p].paid += net
+    book.slot[p].last_mid2 -= mid2
+    for leg in range(LEGS):
+        last = last and book.slot[p].legs[leg] < 0
+    if last:
+        close_slot(book, out, p, r, reason)
+        return
+    n = book.head.adjustments
+    a = out.a_int[n]
+    a[A_ROW], a[A_DECIDED], a[A_TRADE], a[A_PART], a[A_REASON] = r, slot.decided, slot.trade, part, reason
+    a[A_CONTRACTS], a[A_NET], a[A_SHORT], a[A_LONG] = slot.contracts, net, -1, -1
+    if roll:
+        a[A_SHORT], a[A_LONG] = slot.new_legs[0], slot.new_legs[1]
+    book.head.adjustments = n + 1
+    put_width2, call_width2 = side_widths2(m, book.slot[p].legs)
+    book.slot[p].width = max(put_width2, call_width2) // 2
+    book.slot[p].closing, book.slot[p].part, book.slot[p].above, book.slot[p].best = 0, ALL_LEGS, 0, IDLE
 
 
 @njit
@@ -211,7 +304,8 @@ def settle_slot(m, book, out, p, r):
         )  # fmt: skip
     out.t_int[trade, T_KINDS] |= 1 << KIND_SETTLEMENT
     book.slot[p].decided = r
-    close_slot(book, out, p, r, debit2 // 2, Reason.SETTLED)
+    book.slot[p].paid += debit2 // 2
+    close_slot(book, out, p, r, Reason.SETTLED)
 
 
 @njit(**INNER)
@@ -348,7 +442,9 @@ def mark_slot(m, book, p, r0, r1):
         book.slot[p].clean = 1
         return
     book.slot[p].clean = 0
-    put_width2, call_width2 = side_widths2(m, book.slot[p].legs)
+    legs = book.slot[p].legs
+    put_low, put_high = side_bounds2(m, legs[SHORT_PUT], legs[LONG_PUT])
+    call_low, call_high = side_bounds2(m, legs[SHORT_CALL], legs[LONG_CALL])
     natural = book.path[NATURAL_CENTS, p]
     last = book.slot[p].last_mid2
     for j in range(n):
@@ -357,7 +453,7 @@ def mark_slot(m, book, p, r0, r1):
             if not m.row[r0 + j].tradable:
                 usable[j] = UNKNOWN
         elif usable[j] == MARKED:
-            mid2[j] = min(max(mid2[j], 0), put_width2) + min(max(call2[j], 0), call_width2)
+            mid2[j] = min(max(mid2[j], put_low), put_high) + min(max(call2[j], call_low), call_high)
             usable[j] = UNKNOWN
         else:
             mid2[j] = last
@@ -373,10 +469,88 @@ def is_usable(book, p, j):
 
 @njit(**INNER)
 def side_widths2(m, legs):
-    """Widths of the put and the call vertical in half-cents (0 where the side is unused)."""
+    """Widths of the put and the call vertical in half-cents (0 where there is no vertical)."""
     put_width2, call_width2 = 0, 0
-    if legs[SHORT_PUT] >= 0:
+    if legs[SHORT_PUT] >= 0 and legs[LONG_PUT] >= 0:
         put_width2 = 2 * (m.con[legs[SHORT_PUT]].strike - m.con[legs[LONG_PUT]].strike)
-    if legs[SHORT_CALL] >= 0:
+    if legs[SHORT_CALL] >= 0 and legs[LONG_CALL] >= 0:
         call_width2 = 2 * (m.con[legs[LONG_CALL]].strike - m.con[legs[SHORT_CALL]].strike)
     return put_width2, call_width2
+
+
+@njit(**INNER)
+def side_bounds2(m, short, long):
+    """(lowest, highest) cost of a side at mid, half-cents: a vertical lies in [0, width], a lone long is worth >= 0."""
+    if short >= 0 and long >= 0:
+        return 0, 2 * abs(m.con[short].strike - m.con[long].strike)
+    if short >= 0:
+        return 0, IDLE
+    return (-IDLE, 0) if long >= 0 else (0, 0)
+
+
+@njit(**INNER)
+def side_paths(m, book, p, r0, r1):
+    """What rules that watch sides read: cost to close each side at natural, whether it can be, its short's ask.
+
+    An unusable short has the ask IDLE: it is never cheap.
+    """
+    n = r1 - r0
+    for side in range(2):
+        short, long = (SHORT_PUT, LONG_PUT) if side == 0 else (SHORT_CALL, LONG_CALL)
+        natural, usable = book.path[SIDE_NATURAL + side, p, :n], book.path[SIDE_USABLE + side, p, :n]
+        cheap = book.path[SHORT_ASK + side, p, :n]
+        natural[:] = 0
+        usable[:] = 1
+        cheap[:] = IDLE
+        c = book.slot[p].legs[short]
+        if c >= 0:
+            leg_rows(m, c, r0, r1, book.leg)
+            for j in range(n):
+                natural[j] += book.leg[ASK, j]
+                good = book.leg[FLAG, j] == GOOD and m.row[r0 + j].tradable
+                usable[j] = 1 if good else 0
+                cheap[j] = book.leg[ASK, j] if good else IDLE
+        c = book.slot[p].legs[long]
+        if c >= 0:
+            leg_rows(m, c, r0, r1, book.leg)
+            for j in range(n):
+                natural[j] -= book.leg[BID, j]
+                usable[j] &= 1 if book.leg[FLAG, j] == GOOD else 0
+
+
+# ---------------------------------------------------------------- shares of the hedge
+
+SHARE_HALF_SPREAD = 1  # cents: SPY trades a cent wide; each side pays half of it, rounded up
+
+
+@njit(**HOT)
+def spot_cents(m, r):
+    return int(round(m.row[r].spot * 100.0))
+
+
+@njit(**INNER)
+def fill_shares(m, book, out, r, shares):
+    """Buy (> 0) or sell shares of the underlying at row r's price and half a spread; part of no trade."""
+    n = book.head.fills
+    f = out.f_int[n]
+    mid = spot_cents(m, r)
+    price = mid + SHARE_HALF_SPREAD if shares > 0 else mid - SHARE_HALF_SPREAD
+    f[:] = 0
+    f[F_ROW], f[F_TRADE], f[F_EVENT], f[F_LEG], f[F_CONTRACT] = r, -1, EVENT_HEDGE, -1, -1
+    f[F_QUANTITY], f[F_PRICE2], f[F_SNAP] = shares, 2 * price, m.row[r].snap
+    f[F_BID], f[F_ASK] = mid - SHARE_HALF_SPREAD, mid + SHARE_HALF_SPREAD
+    f[F_KIND], f[F_REASON] = m.quote_kind, Reason.NONE
+    book.head.fills = n + 1
+    book.head.cash -= shares * price
+    book.head.shares += shares
+
+
+@njit(**HOT)
+def mark_shares(m, book, r, n, marks, liquidation):
+    """Add the hedge's shares to the marks of n rows from r on."""
+    shares = book.head.shares
+    half = SHARE_HALF_SPREAD * abs(shares)
+    for j in range(n):
+        value = shares * spot_cents(m, r + j)
+        marks[j] += value
+        liquidation[j] += value - half

@@ -13,6 +13,7 @@ import numpy as np
 
 from core.jit import ALLOCATING, HOT, INNER, njit
 from core.pricing.black_scholes import black_greeks
+from core.pricing.implied_vol import implied_vol
 from core.pricing.model_surface import ModelShape, quote_rows, vol_at
 from core.pricing.svi import svi_total_variance
 from core.types import (
@@ -29,6 +30,7 @@ from core.types import (
     MOVE,
     SINCE,
     SPOT,
+    TABLE,
     VIX,
     VIX3M,
 )
@@ -263,3 +265,44 @@ def dense_rows(m, c, r0, r1):
     ):
         return -1
     return i
+
+
+@njit(**INNER)
+def quoted_greeks(m, c, r):
+    """leg_greeks on a tabulated market: the volatility that the row's own mid implies, no carry."""
+    i = cell_index(m, c, r)
+    if i < 0 or m.q_flag[i] != GOOD:
+        return np.nan, np.nan, np.nan, np.nan, np.nan, np.nan
+    years = years_to_expiry(m, m.con[c].expiry, r)
+    strike = m.con[c].strike / 100.0
+    spot = m.row[r].spot
+    call = m.con[c].right == CALL
+    vol = implied_vol(call, (m.q_bid[i] + m.q_ask[i]) / 200.0, spot, strike, years, 1.0)
+    delta, gamma, vega, theta, price = black_greeks(call, spot, spot, strike, years, vol, 1.0)
+    return price, delta, gamma, vega, theta, vol
+
+
+@njit(**INNER)
+def greeks_of_leg(m, c, r):
+    """(delta, gamma, vega, theta, vol) of a leg at row r; NaN where unknown."""
+    _, delta, gamma, vega, theta, vol = quoted_greeks(m, c, r) if m.kind == TABLE else leg_greeks(m, c, r)
+    return delta, gamma, vega, theta, vol
+
+
+@njit(**INNER)
+def leg_vol(m, c, r):
+    """Volatility of contract c by its own quote or smile at row r, decimals per year; NaN unknown."""
+    return quoted_greeks(m, c, r)[5] if m.kind == TABLE else leg_greeks(m, c, r)[5]
+
+
+@njit(**INNER)
+def log_carry(m, x, r):
+    """ln(forward / spot) of expiry x at row r: the slice's, the model's, or 0 where quotes alone are known."""
+    years = years_to_expiry(m, x, r)
+    if m.kind == MODEL:
+        s = m.row[r].session
+        return (m.ses[s].rate - m.ses[s].dividend_yield) * max(years, 0.0)
+    v = slice_of(m, x, r)
+    if v < 0:
+        return 0.0
+    return math.log(m.v_slice[v, 1] / m.v_slice[v, 0]) * max(years, 0.0) / m.v_slice[v, 7]

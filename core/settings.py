@@ -73,9 +73,13 @@ SETTINGS: tuple[Setting, ...] = (
     _number("strategy.signals.weight_15", 0.3, 0.0, 1.0, "share", "weight of the 15-minute trend in the consensus"),
     _number("strategy.signals.weight_60", 0.5, 0.0, 1.0, "share", "weight of the 60-minute trend in the consensus"),
     _number("strategy.signals.iv_window", 252, 20, 1000, "sessions", "past against which IV is ranked"),
-    _choice("strategy.signals.iv_measure", "percentile", "percentile rank", "IV rank as share of days below, or by range"),
+    _choice(
+        "strategy.signals.iv_measure", "percentile", "percentile rank", "IV rank as share of days below, or by range"
+    ),
     _number("strategy.signals.realised_days", 20, 5, 252, "sessions", "window of realised volatility"),
-    _choice("strategy.signals.classifier", "rules", "rules hmm", "regimes by rules, or volatility by a hidden Markov model"),
+    _choice(
+        "strategy.signals.classifier", "rules", "rules hmm", "regimes by rules, or volatility by a hidden Markov model"
+    ),
     _number("strategy.signals.regime_adx", 25.0, 5.0, 80.0, "ADX", "rules: a trend from this 60-minute ADX on"),
     _number("strategy.signals.regime_sma_days", 20, 2, 250, "sessions", "rules: mean that gives a trend its direction"),
     _number(
@@ -83,9 +87,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _number("strategy.signals.regime_high_vix", 20.0, 5.0, 100.0, "points", "rules: high volatility from this VIX on"),
     _number("strategy.signals.regime_crash_vix", 35.0, 5.0, 200.0, "points", "rules: a crash from this VIX on"),
-    _number(
-        "strategy.signals.regime_crash_term", 1.1, 0.8, 3.0, "VIX/VIX3M", "rules: or from this term structure on"
-    ),
+    _number("strategy.signals.regime_crash_term", 1.1, 0.8, 3.0, "VIX/VIX3M", "rules: or from this term structure on"),
     _number("strategy.signals.regime_confirm", 6, 1, 400, "bars", "a new regime counts after so many bars in a row"),
     _number("strategy.signals.hmm_refit", 63, 5, 504, "sessions", "hmm: sessions between two fits on the past"),
     _number("strategy.signals.hmm_enter", 0.7, 0.5, 1.0, "probability", "hmm: turbulent from here on"),
@@ -93,8 +95,17 @@ SETTINGS: tuple[Setting, ...] = (
     _choice("strategy.signals.fuzzy", "quantor", "quantor classic", "fuzzy rules (data/presets/fuzzy)"),
     _number("strategy.signals.fuzzy_mtf", 1.0, 0.0, 10.0, "x", "weight of the fuzzy rules on timeframes' consensus"),
     _number("strategy.signals.fuzzy_iv", 1.0, 0.0, 10.0, "x", "weight of the fuzzy rules on IV rank"),
-    _number("strategy.signals.fuzzy_regime", 1.0, 0.0, 10.0, "x", "weight of the fuzzy rules on VIX and its term structure"),
-    _number("strategy.signals.fuzzy_premium", 1.0, 0.0, 10.0, "x", "weight of the fuzzy rules on realised against implied volatility"),
+    _number(
+        "strategy.signals.fuzzy_regime", 1.0, 0.0, 10.0, "x", "weight of the fuzzy rules on VIX and its term structure"
+    ),
+    _number(
+        "strategy.signals.fuzzy_premium",
+        1.0,
+        0.0,
+        10.0,
+        "x",
+        "weight of the fuzzy rules on realised against implied volatility",
+    ),
     _number("strategy.signals.fuzzy_rsi", 1.0, 0.0, 10.0, "x", "weight of the fuzzy rules on RSI"),
     _number("strategy.signals.fuzzy_adx", 1.0, 0.0, 10.0, "x", "weight of the fuzzy rules on ADX"),
     _number("strategy.signals.fuzzy_stoch", 1.0, 0.0, 10.0, "x", "weight of the fuzzy rules on stochastic"),
@@ -138,12 +149,19 @@ SETTINGS: tuple[Setting, ...] = (
     _choice(
         "strategy.entry.expiry_rule", "target", "target edge", "expiry nearest the target, or of the best edge a day"
     ),
-    _number("strategy.entry.skew_penalty", 0.0, 0.0, 5.0, "delta per vol share", "against strikes below ATM volatility"),
+    _number(
+        "strategy.entry.skew_penalty", 0.0, 0.0, 5.0, "delta per vol share", "against strikes below ATM volatility"
+    ),
     _number("strategy.entry.put_wing_scale", 1.0, 0.1, 10.0, "x wing_width", "put wing alone"),
     _number("strategy.entry.call_wing_scale", 1.0, 0.1, 10.0, "x wing_width", "call wing alone"),
     _number("strategy.entry.widen", 1.0, 1.0, 10.0, "x wing", "both wings where volatility is high; 1: off"),
     _number("strategy.entry.widen_iv_rank", 50.0, 0.0, 100.0, "per cent", "widen: from this IV rank on"),
-    _subset("strategy.entry.widen_regimes", "high_vol,crash", "unknown range high_vol trend_up trend_down crash", "widen: or in these regimes"),
+    _subset(
+        "strategy.entry.widen_regimes",
+        "high_vol,crash",
+        "unknown range high_vol trend_up trend_down crash",
+        "widen: or in these regimes",
+    ),
     _number(
         "strategy.entry.credit_iv_scale", 0.0, 0.0, 1.0, "share", "smallest credit moves so much from IV rank 50 to 100"
     ),
@@ -154,7 +172,12 @@ SETTINGS: tuple[Setting, ...] = (
     _number("strategy.filters.stretch_max", 0.0, 0.0, 50.0, "average true ranges", "no timeframe farther out; 0: off"),
     _number("strategy.filters.score_min", 0.0, 0.0, 1.0, "score", "fuzzy score at least; 0: off"),
     _number("strategy.filters.confidence_min", 0.0, 0.0, 1.0, "share", "fuzzy confidence at least; 0: off"),
-    _subset("strategy.filters.avoid_regimes", "none", "unknown range high_vol trend_up trend_down crash", "regimes in which nothing is opened"),
+    _subset(
+        "strategy.filters.avoid_regimes",
+        "none",
+        "unknown range high_vol trend_up trend_down crash",
+        "regimes in which nothing is opened",
+    ),
     _number("strategy.filters.iv_rank_min", 0.0, 0.0, 100.0, "per cent", "IV rank or percentile at least; 0: off"),
     _number("strategy.filters.iv_rank_max", 100.0, 0.0, 100.0, "per cent", "and at most; 100: off"),
     _number("strategy.filters.vix_min", 0.0, 0.0, 200.0, "points", "VIX at least; 0: off"),
@@ -225,9 +248,16 @@ SETTINGS: tuple[Setting, ...] = (
     _number("strategy.exits.trail_from", 0.0, 0.0, 1.0, "share of credit", "kept, arms a trailing stop; 0: off"),
     _number("strategy.exits.trail_giveback", 0.25, 0.01, 1.0, "share of credit", "given back, closes"),
     _choice("strategy.exits.stop_scale", "none", "none atr vol", "stop_multiple moves with the ATR or IV at entry"),
-    _number("strategy.exits.stop_scale_range", 0.5, 0.0, 5.0, "x credit", "by so much down in calm, up in wild markets"),
+    _number(
+        "strategy.exits.stop_scale_range", 0.5, 0.0, 5.0, "x credit", "by so much down in calm, up in wild markets"
+    ),
     _number("strategy.exits.exit_breach", 1.0, 0.01, 1.0, "probability", "of a breach that closes, daily; 1: off"),
-    _subset("strategy.exits.leave_regimes", "none", "unknown range high_vol trend_up trend_down crash", "regimes that close everything"),
+    _subset(
+        "strategy.exits.leave_regimes",
+        "none",
+        "unknown range high_vol trend_up trend_down crash",
+        "regimes that close everything",
+    ),
     _number("strategy.exits.cheap_short", 0.0, 0.0, 1.0, "$/share", "a short at or below is bought back; 0: off"),
     _choice(
         "strategy.manage.tested_action",

@@ -232,6 +232,7 @@ class Rules(NamedTuple):
     exit_breach: float  # 1 off
     cheap_short: int  # cents; 0 off
     # management of a tested side
+    watches_market: int  # 1: a regime or a tested short may ask for an exit
     tested_action: int  # NO_ACTION, CLOSE_ALL, CLOSE_SIDE, CLOSE_SHORT, ROLL_UNTESTED
     tested_distance: float  # of spot
     roll_delta: float
@@ -267,7 +268,8 @@ MOST_DUE = 8  # campaigns that may wait to be rolled out at one time
 # Parts of a structure that one order may close, as masks of legs (bit per leg); ROLL closes a side and opens a new one.
 ALL_LEGS, PUT_SIDE, CALL_SIDE = 0b1111, 0b0011, 0b1100
 ONE_SHORT_PUT, ONE_SHORT_CALL = 0b0010, 0b0100
-ROLL_PUT, ROLL_CALL = 0b10011, 0b11100
+ROLL = 0b10000
+ROLL_PUT, ROLL_CALL = ROLL | PUT_SIDE, ROLL | CALL_SIDE
 NO_SCALE, ATR_SCALE, VOL_SCALE = 0, 1, 2
 NO_ACTION, CLOSE_ALL, CLOSE_SIDE, CLOSE_SHORT, ROLL_UNTESTED = 0, 1, 2, 3, 4
 NEVER_OUT, OUT_AT_DTE, OUT_TESTED = 0, 1, 2
@@ -295,7 +297,7 @@ SLOT = [
     ("rolls_out", "i4"),  # expiries rolled so far in this campaign
     ("tested_on", "i4"),  # session in which the tested side was last acted on
     ("breach_on", "i4"),  # session in which the breach probability was last computed
-    ("entry_regime", "i4"),
+    ("stop_shift", "f8"),  # added to stop_multiple by stop_scale, fixed at entry
     ("side_credit2", "i4", (2,)),  # half-cents received for the put and the call vertical
     ("new_legs", "i4", (2,)),  # short and long of a working roll
     ("legs", "i4", (LEGS,)),  # contract ids, -1 unused
@@ -317,6 +319,7 @@ HEAD = [
     ("interest_day", "i8"),
     ("script", "i8"),  # next stated order
     ("adjustments", "i8"),
+    ("closed_trade", "i8"),  # scratch: the trade whose order is being filled
     ("shares", "i8"),  # of the hedge, signed
     ("hedge_shares", "i8"),  # of the working hedge order, signed; 0 none
     ("hedge_decided", "i8"),  # row
@@ -329,6 +332,9 @@ HEAD = [
     ("due_campaign", "i8", (MOST_DUE,)),
     ("due_out", "i8", (MOST_DUE,)),  # how often each was rolled out, this time included
     ("due_debit", "i8", (MOST_DUE,)),  # cents per share paid to close it
+    ("due_day", "i8", (MOST_DUE,)),  # day of the expiry that was closed
+    ("deal_legs", "i4", (LEGS,)),  # scratch: contracts of the package that is being filled, -1 unused
+    ("deal_leg", "i4", (LEGS,)),  # scratch: the leg of the structure that each is
     ("order_working", "i4"),
     ("order_decided", "i4"),
     ("order_contracts", "i4"),

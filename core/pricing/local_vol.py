@@ -73,6 +73,37 @@ def log_forward(spot, years, forward, t):
 
 
 @njit
+def step_back(values, variance, drift, h, implicit, dy, bottom, top, ratio, right):
+    """One step of length h (years) of Kolmogorov's backward equation for the functions in `values`, float64[n, p].
+
+    variance : float64[n], local variance per year at the nodes; drift : of ln(spot) without the variance's half
+    implicit : 1 implicit, 0.5 Crank-Nicolson; ratio float64[n], right float64[n, p] : scratch
+    """
+    n, p = values.shape
+    for i in range(1, n - 1):
+        spread = 0.5 * variance[i] / (dy * dy)
+        lean = 0.5 * (drift - 0.5 * variance[i]) / dy
+        for j in range(p):
+            change = (spread + lean) * values[i + 1, j] - 2.0 * spread * values[i, j]
+            right[i, j] = values[i, j] + (1.0 - implicit) * h * (change + (spread - lean) * values[i - 1, j])
+    for j in range(p):
+        values[0, j], values[n - 1, j] = bottom[j], top[j]
+        right[0, j] = bottom[j]
+    ratio[0] = 0.0
+    for i in range(1, n - 1):
+        spread = 0.5 * variance[i] / (dy * dy)
+        lean = 0.5 * (drift - 0.5 * variance[i]) / dy
+        below = -implicit * h * (spread - lean)
+        pivot = 1.0 + 2.0 * implicit * h * spread - below * ratio[i - 1]
+        ratio[i] = -implicit * h * (spread + lean) / pivot
+        for j in range(p):
+            right[i, j] = (right[i, j] - below * right[i - 1, j]) / pivot
+    for i in range(n - 2, 0, -1):
+        for j in range(p):
+            values[i, j] = right[i, j] - ratio[i] * values[i + 1, j]
+
+
+@njit
 def diffuse_back(spot, years, slices, forward, until, low, dy, values, bottom, top, steps):
     """Roll `values` (float64[n, p], p functions of the spot at `until`) back to now under local volatility.
 
@@ -86,34 +117,69 @@ def diffuse_back(spot, years, slices, forward, until, low, dy, values, bottom, t
     for step in range(steps + SOFT_STEPS // 2):
         soft = step < SOFT_STEPS
         h = 0.5 * dt if soft else dt
-        implicit = 1.0 if soft else 0.5
         middle = t - 0.5 * h
         at = log_forward(spot, years, forward, middle)
         drift = (log_forward(spot, years, forward, t) - log_forward(spot, years, forward, t - h)) / h
         for i in range(1, n - 1):
             variance[i] = surface_local_variance(years, slices, low + i * dy - at, middle)
-        for i in range(1, n - 1):
-            spread = 0.5 * variance[i] / (dy * dy)
-            lean = 0.5 * (drift - 0.5 * variance[i]) / dy
-            for j in range(p):
-                change = (spread + lean) * values[i + 1, j] - 2.0 * spread * values[i, j]
-                right[i, j] = values[i, j] + (1.0 - implicit) * h * (change + (spread - lean) * values[i - 1, j])
-        for j in range(p):
-            values[0, j], values[n - 1, j] = bottom[j], top[j]
-            right[0, j] = bottom[j]
-        ratio[0] = 0.0
-        for i in range(1, n - 1):
-            spread = 0.5 * variance[i] / (dy * dy)
-            lean = 0.5 * (drift - 0.5 * variance[i]) / dy
-            below = -implicit * h * (spread - lean)
-            pivot = 1.0 + 2.0 * implicit * h * spread - below * ratio[i - 1]
-            ratio[i] = -implicit * h * (spread + lean) / pivot
-            for j in range(p):
-                right[i, j] = (right[i, j] - below * right[i - 1, j]) / pivot
-        for i in range(n - 2, 0, -1):
-            for j in range(p):
-                values[i, j] = right[i, j] - ratio[i] * values[i + 1, j]
+        step_back(values, variance, drift, h, 1.0 if soft else 0.5, dy, bottom, top, ratio, right)
         t -= h
+
+
+@njit
+def between_nodes(values, at, j):
+    """values[:, j] at the fractional node `at`: cubic through four nodes."""
+    i = min(max(int(at), 1), values.shape[0] - 3)
+    f = at - i
+    return (
+        -values[i - 1, j] * f * (f - 1.0) * (f - 2.0) / 6.0
+        + values[i, j] * (f + 1.0) * (f - 1.0) * (f - 2.0) / 2.0
+        - values[i + 1, j] * (f + 1.0) * f * (f - 2.0) / 2.0
+        + values[i + 2, j] * (f + 1.0) * f * (f - 1.0) / 6.0
+    )
+
+
+@njit
+def stay_on_smile(spot, lower, upper, until, carry, first_k, step_k, total):
+    """Probability of staying between two barriers until an expiry, under local volatility of that expiry's own smile.
+
+    spot, lower, upper : $; until : ACT/365 years to the expiry; carry : ln(forward / spot) to it
+    total : float64[n], total variance at ln(K / forward) = first_k + i step_k, > 0 (beyond the ends the end counts)
+    Before the expiry total variance grows in proportion to time at fixed moneyness: the term structure inside the
+    life is not looked at. 0 outside the barriers; NaN for inputs out of their domain or an unknown total variance.
+    """
+    if not (0.0 < lower < upper and spot > 0.0 and until > 0.0 and np.all(total > 0.0)):
+        return math.nan
+    if spot <= lower or spot >= upper:
+        return 0.0
+    n = total.size
+    low, high = math.log(lower), math.log(upper)
+    dy = (high - low) / (POINTS - 1)
+    values = np.ones((POINTS, 1))
+    variance, ratio, right = np.empty(POINTS), np.empty(POINTS), np.empty((POINTS, 1))
+    edge = np.zeros(1)
+    values[0, 0], values[POINTS - 1, 0] = 0.0, 0.0
+    dt = until / STEPS
+    t = until
+    for step in range(STEPS + SOFT_STEPS // 2):
+        soft = step < SOFT_STEPS
+        h = 0.5 * dt if soft else dt
+        part = (t - 0.5 * h) / until
+        at = math.log(spot) + carry * part
+        for i in range(1, POINTS - 1):
+            k = low + i * dy - at
+            place = (k - first_k) / step_k
+            j = min(max(int(place), 1), n - 3)
+            f = min(max(place - j, 0.0), 1.0)
+            w0, w1 = total[j], total[j + 1]
+            w = w0 + f * (w1 - w0)
+            slope = (1.0 - f) * (w1 - total[j - 1]) + f * (total[j + 2] - w0)
+            bend = (1.0 - f) * (w1 - 2.0 * w0 + total[j - 1]) + f * (total[j + 2] - 2.0 * w1 + w0)
+            g = durrleman_g(k, w * part, slope * part / (2.0 * step_k), bend * part / (step_k * step_k))
+            variance[i] = min(max(w / until / max(g, LEAST_DENSITY), LOWEST_VARIANCE), HIGHEST_VARIANCE)
+        step_back(values, variance, carry / until, h, 1.0 if soft else 0.5, dy, edge, edge, ratio, right)
+        t -= h
+    return min(max(between_nodes(values, (math.log(spot) - low) / dy, 0), 0.0), 1.0)
 
 
 @njit
@@ -139,15 +205,6 @@ def breach_probability(spot, lower, upper, until, years, slices, forward):
     bottom, top = np.array([1.0, 0.0]), np.zeros(2)
     diffuse_back(spot, years, slices, forward, until, low, dy, values, bottom, top, STEPS)
     at = (math.log(spot) - low) / dy
-    i = min(max(int(at), 1), POINTS - 3)
-    f = at - i
-    found = np.empty(2)
-    for j in range(2):  # cubic through four nodes
-        found[j] = (
-            -values[i - 1, j] * f * (f - 1.0) * (f - 2.0) / 6.0
-            + values[i, j] * (f + 1.0) * (f - 1.0) * (f - 2.0) / 2.0
-            - values[i + 1, j] * (f + 1.0) * f * (f - 2.0) / 2.0
-            + values[i + 2, j] * (f + 1.0) * f * (f - 1.0) / 6.0
-        )
+    found = between_nodes(values, at, 0), between_nodes(values, at, 1)
     below, inside = min(max(found[0], 0.0), 1.0), min(max(found[1], 0.0), 1.0)
     return below, max(1.0 - below - inside, 0.0), inside

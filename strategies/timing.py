@@ -1,0 +1,106 @@
+"""When: entry windows, the rows of time exits, the last session in which a structure may be held. Pure kernels."""
+
+from __future__ import annotations
+
+from core.jit import HOT, INNER, njit
+from core.types import FLAT, OPEN_MINUTE, Reason
+
+NEVER = 1 << 30
+
+
+@njit
+def weekday_of(day):
+    """0 Monday .. 6 Sunday of a day since 1970-01-01 (a Thursday)."""
+    return (day + 3) % 7
+
+
+@njit(**INNER)
+def window_rows(m, rules, s):
+    """(first row, one past the last row, reason outside) of the entry window in session s.
+
+    With one snapshot a day the strategy decides at the session's decision row alone.
+    """
+    if not (rules.weekday_mask >> weekday_of(m.ses[s].day)) & 1:
+        return 0, 0, Reason.WEEKDAY
+    if m.ses[s].decide == -2:
+        return 0, 0, Reason.WINDOW
+    if m.ses[s].decide >= 0:
+        return m.ses[s].decide, m.ses[s].decide + 1, Reason.WINDOW
+    first = m.ses[s].start
+    while first < m.ses[s].end and m.row[first].minute < rules.window_start:
+        first += 1
+    last = m.ses[s].end
+    early = m.ses[s].close - rules.edge_minutes
+    while last > first and (m.row[last - 1].minute > rules.window_end or m.row[last - 1].minute > early):
+        last -= 1
+    return first, last, Reason.WINDOW
+
+
+@njit(**HOT)
+def row_at_minute(m, s, minute):
+    """First row of session s at or after a minute of the day; one past the session if there is none."""
+    row = m.ses[s].start
+    while row < m.ses[s].end and m.row[row].minute < minute:
+        row += 1
+    return row
+
+
+@njit(**HOT)
+def flat_minute(m, rules, s):
+    """Minute of the expiry day at which the close is decided."""
+    if m.ses[s].close < 16 * 60:
+        return m.ses[s].close - rules.flat_before_early_close
+    return rules.flat_from
+
+
+@njit(**INNER)
+def time_exit_row(m, rules, s, expiry, opened):
+    """(row, reason) at which a structure leaves session s because of time alone; NEVER if it does not."""
+    day = m.ses[s].day
+    left = m.exp[expiry].day - day
+    best, why = NEVER, Reason.NONE
+    row = daily_row(m, rules, s)
+    if row == NEVER:
+        return best, why
+    if rules.exit_dte > 0 and left <= rules.exit_dte:
+        best, why = row, Reason.DTE_EXIT
+    elif rules.max_hold_days > 0 and day - m.ses[m.row[opened].session].day >= rules.max_hold_days:
+        best, why = row, Reason.MAX_HOLD
+    if rules.expiry_rule == FLAT or m.exp[expiry].style == 0:
+        last = last_session_to_leave(m, expiry)
+        if s == last and m.ses[s].decide >= 0:
+            flat = m.ses[s].decide
+        elif s == last:
+            flat = row_at_minute(m, s, flat_minute(m, rules, s))
+        else:
+            flat = NEVER
+        if flat < best:
+            best, why = flat, Reason.EXPIRY_FLAT
+    return best, why
+
+
+@njit(**INNER)
+def last_session_to_leave(m, expiry):
+    """Session in which a structure must be closed to be flat on its expiry day.
+
+    The expiry's own session; the one before it where quotes come once a day, after the deadline.
+    """
+    s = m.exp[expiry].session
+    return s - 1 if s > 0 and m.ses[0].decide != -1 else s
+
+
+@njit(**INNER)
+def in_edge(m, rules, s, r):
+    """Whether row r lies in the first or last minutes of its session; never where quotes come once a day."""
+    if m.ses[s].decide != -1:
+        return False
+    minute = m.row[r].minute
+    return minute <= OPEN_MINUTE + rules.edge_minutes or minute > m.ses[s].close - rules.edge_minutes
+
+
+@njit(**INNER)
+def daily_row(m, rules, s):
+    """The one row of session s at which time exits and daily looks are decided; NEVER if it has none."""
+    if m.ses[s].decide == -2:
+        return NEVER
+    return m.ses[s].decide if m.ses[s].decide >= 0 else row_at_minute(m, s, rules.time_exit_from)
