@@ -62,6 +62,7 @@ from core.types import (
     Reason,
     Rules,
 )
+from strategies.sizing import size
 from strategies.structures import STRUCTURES
 
 # Median credit / width that a 16-delta condor of 28-50 DTE collects falls with the width: .25 at $2,
@@ -560,13 +561,6 @@ def credit_floor(m, rules, width_cents, r):
     percent = width_cents / m.row[r].spot
     share = rules.min_credit_share * max(0.2, 1.0 - rules.credit_slope * percent)
     return max(1, int(math.ceil(share * width_cents - 1e-9)))
-
-
-@njit
-def size(most, width_cents, credit_cents, budget_cents):
-    """Contracts, at most `most`, whose maximum loss stays inside the risk budget; may be zero."""
-    risk = (width_cents - credit_cents) * 100
-    return most if risk <= 0 else max(0, min(most, budget_cents // risk))
 
 
 @njit(**INNER)
