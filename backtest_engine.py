@@ -668,8 +668,10 @@ def attend_hedge(m, rules, book, out, s, r):
         fill_shares(m, book, out, r, head.hedge_shares)
         head.hedge_shares = 0
     if (m.row[r].minute - OPEN_MINUTE) % rules.hedge_minutes == 0:
-        band = rules.delta_band if open_count(book) > 0 else 0.0  # nothing left to hedge: no shares are kept
-        head.hedge_shares = hedge_order(net_delta(m, book, r), head.shares, band)
+        if open_count(book) > 0:
+            head.hedge_shares = hedge_order(net_delta(m, book, r), head.shares, rules.delta_band)
+        else:
+            head.hedge_shares = -head.shares  # nothing is left to hedge
         head.hedge_decided = r
 
 
@@ -907,7 +909,7 @@ def run_rows(m, rules, costs, book, out, script, t0, t1):
     """Advance the book over rows [t0, t1): the whole market at once, or one bar at a time."""
     r = t0
     while r < t1:
-        s = m.row[r].session
+        s = int(m.row[r].session)
         end = min(m.ses[s].end, t1)
         run_session(m, rules, costs, book, out, script, s, r, end)
         r = end
@@ -1008,6 +1010,12 @@ def most_adjustments(config: Config, trades: int) -> int:
     return trades * (LEGS * (parts or action in ("close_side", "close_short")) + rolls)
 
 
+def ledger_for(config: Config, market: Market, orders: int = 0) -> Ledger:
+    """Room for everything that a run of these settings, or of so many stated orders, can write."""
+    trades = capacity(config, len(market.ses), orders)
+    return new_ledger(len(market.row.ts), trades, most_adjustments(config, trades))
+
+
 def run(store: Store, config: Config, scripted_orders: Sequence[ScriptedOrder] | None = None) -> BacktestResult:
     """Replay the strategy of `config` on `store`; or stated orders alone, through the same book."""
     market = market_of(store, config["data.intraday_quotes"])
@@ -1026,8 +1034,7 @@ def run(store: Store, config: Config, scripted_orders: Sequence[ScriptedOrder] |
     script = script_of(market, orders)
     slots = rules.max_positions if rules.enter else max(1, len(orders))
     book = new_book(round(config["account.starting_cash"] * 100), slots, int((market.ses.end - market.ses.start).max()))
-    most = capacity(config, len(market.ses), len(orders))
-    out = new_ledger(len(market.row.ts), most, most_adjustments(config, most))
+    out = ledger_for(config, market, len(orders))
     run_rows(market, record_of(rules), record_of(costs), book, out, script, first, last)
     note_open(book, out.t_int)
     cut = slice(first, last)

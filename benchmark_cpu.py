@@ -31,11 +31,11 @@ from core.costs import costs_from
 from core.jit import ROOT, njit
 from core.market.catalog import store_folder
 from core.market.store import Store, market_of, open_store
-from core.portfolio import new_book, new_ledger
+from core.portfolio import new_book
 from core.report.folder import versions
 from core.types import LEGS, T, record_of
-from options_strategy import rules_from
 from scripts import pricing_speed
+from strategies.rules import rules_from
 
 SESSIONS = 504
 CONDORS = (1, 5, 20)
@@ -108,8 +108,7 @@ def engine_case(store: Store, condors: int, repeats: int) -> dict[str, float]:
     costs = record_of(costs_from(config.values, settings.read_fees("none"), LEGS))
     rows = len(market.row)
     script = backtest_engine.script_of(market, ())
-    capacity = backtest_engine.capacity(config, len(market.ses), 0)
-    out = new_ledger(rows, capacity)
+    out = backtest_engine.ledger_for(config, market)
     books: list[Any] = []
 
     def once() -> None:

@@ -47,7 +47,7 @@ def years_to_expiry(m, x, r):
 @njit(**INNER)
 def slice_of(m, x, r):
     """Row of v_slice that carries expiry x at row r, or -1."""
-    q = m.row[r].snap
+    q = int(m.row[r].snap)
     if q < 0 or m.v_index.shape[0] == 0:
         return -1
     return m.v_index[q, x]
@@ -130,7 +130,7 @@ def shape_of(record):
 @njit(**INNER)
 def modelled_greeks(m, c, r):
     """leg_greeks on a modelled surface."""
-    s = m.row[r].session
+    s = int(m.row[r].session)
     x = m.con[c].expiry
     years = years_to_expiry(m, x, r)
     strike = m.con[c].strike / 100.0
@@ -156,7 +156,7 @@ def modelled_greeks(m, c, r):
 def modelled_rows(m, c, r0, r1, bid, ask):
     """Modelled quotes of contract c for rows [r0, r1) of one session, in one vectorised pass."""
     n = r1 - r0
-    s = m.row[r0].session
+    s = int(m.row[r0].session)
     x = m.con[c].expiry
     years = np.empty(n)
     variance_years = np.empty(n)
@@ -177,7 +177,7 @@ def cell_index(m, c, r):
     A cell inside the contract's life that the snapshot did not hold counts as none: whether the
     contract is quoted again later must make no difference.
     """
-    q = m.row[r].snap
+    q = int(m.row[r].snap)
     if q < 0 or q < m.con[c].snap_first or q > m.con[c].snap_last:
         return -1
     i = m.con[c].cell_base + (q - m.con[c].snap_first)
@@ -300,7 +300,7 @@ def log_carry(m, x, r):
     """ln(forward / spot) of expiry x at row r: the slice's, the model's, or 0 where quotes alone are known."""
     years = years_to_expiry(m, x, r)
     if m.kind == MODEL:
-        s = m.row[r].session
+        s = int(m.row[r].session)
         return (m.ses[s].rate - m.ses[s].dividend_yield) * max(years, 0.0)
     v = slice_of(m, x, r)
     if v < 0:

@@ -63,18 +63,18 @@ SESSION = [
 ]
 EXPIRY = [
     ("day", "i4"),
-    ("session", "i4"),  # session of the expiry, -1 if beyond the market
+    ("session", "i8"),  # session of the expiry, -1 if beyond the market
     ("first", "i4"),  # first row at which it is listed
-    ("put_lo", "i4"),  # contract ranges, strikes ascending
-    ("put_hi", "i4"),
-    ("call_lo", "i4"),
-    ("call_hi", "i4"),
+    ("put_lo", "i8"),  # contract ranges, strikes ascending
+    ("put_hi", "i8"),
+    ("call_lo", "i8"),
+    ("call_hi", "i8"),
     ("style", "i4"),  # PHYSICAL_PM, CASH_PM, CASH_AM
     ("ts", "i8"),  # UTC ns of the expiry instant
     ("clock", "f8"),  # the variance clock at that instant
 ]
 CONTRACT = [
-    ("expiry", "i4"),
+    ("expiry", "i8"),
     ("strike", "i4"),  # cents
     ("right", "i4"),
     ("first", "i4"),  # first row at which it is listed
@@ -275,32 +275,32 @@ NO_ACTION, CLOSE_ALL, CLOSE_SIDE, CLOSE_SHORT, ROLL_UNTESTED = 0, 1, 2, 3, 4
 NEVER_OUT, OUT_AT_DTE, OUT_TESTED = 0, 1, 2
 
 SLOT = [
-    ("trade", "i4"),  # trade number, -1 when the slot is free
-    ("campaign", "i4"),  # trade number of the first structure of a chain of rolls
-    ("expiry", "i4"),
-    ("contracts", "i4"),
-    ("credit", "i4"),  # cents per share received
-    ("width", "i4"),  # wider wing, cents
-    ("opened", "i4"),  # row of the fill
-    ("closing", "i4"),  # reason of a working close, 0 none
-    ("decided", "i4"),  # row at which the close was decided
-    ("above", "i4"),  # the last mid was beyond the stop
-    ("tries", "i4"),  # rows a close has been working
-    ("event", "i4"),  # next row at which the slot needs attention
-    ("clean", "i4"),  # 1: every row laid out in the scratch is usable
-    ("part", "i4"),  # what the working close closes: PARTS of legs, or a roll
-    ("paid", "i4"),  # cents per share paid (received < 0) since entry for parts closed and sides rolled
-    ("target", "i4"),  # natural cost of what is left at which the resting profit order fills
-    ("stop", "i4"),  # and at which the stop triggers; NEVER without
-    ("best", "i4"),  # lowest natural cost seen since the trailing stop was armed; NEVER before
-    ("rolls", "i4"),  # sides rolled so far
-    ("rolls_out", "i4"),  # expiries rolled so far in this campaign
-    ("tested_on", "i4"),  # session in which the tested side was last acted on
-    ("breach_on", "i4"),  # session in which the breach probability was last computed
+    ("trade", "i8"),  # trade number, -1 when the slot is free
+    ("campaign", "i8"),  # trade number of the first structure of a chain of rolls
+    ("expiry", "i8"),
+    ("contracts", "i8"),
+    ("credit", "i8"),  # cents per share received
+    ("width", "i8"),  # wider wing, cents
+    ("opened", "i8"),  # row of the fill
+    ("closing", "i8"),  # reason of a working close, 0 none
+    ("decided", "i8"),  # row at which the close was decided
+    ("above", "i8"),  # the last mid was beyond the stop
+    ("tries", "i8"),  # rows a close has been working
+    ("event", "i8"),  # next row at which the slot needs attention
+    ("clean", "i8"),  # 1: every row laid out in the scratch is usable
+    ("part", "i8"),  # what the working close closes: PARTS of legs, or a roll
+    ("paid", "i8"),  # cents per share paid (received < 0) since entry for parts closed and sides rolled
+    ("target", "i8"),  # natural cost of what is left at which the resting profit order fills
+    ("stop", "i8"),  # and at which the stop triggers; NEVER without
+    ("best", "i8"),  # lowest natural cost seen since the trailing stop was armed; NEVER before
+    ("rolls", "i8"),  # sides rolled so far
+    ("rolls_out", "i8"),  # expiries rolled so far in this campaign
+    ("tested_on", "i8"),  # session in which the tested side was last acted on
+    ("breach_on", "i8"),  # session in which the breach probability was last computed
     ("stop_shift", "f8"),  # added to stop_multiple by stop_scale, fixed at entry
-    ("side_credit2", "i4", (2,)),  # half-cents received for the put and the call vertical
-    ("new_legs", "i4", (2,)),  # short and long of a working roll
-    ("legs", "i4", (LEGS,)),  # contract ids, -1 unused
+    ("side_credit2", "i8", (2,)),  # half-cents received for the put and the call vertical
+    ("new_legs", "i8", (2,)),  # short and long of a working roll
+    ("legs", "i8", (LEGS,)),  # contract ids, -1 unused
     ("last_mid2", "i8"),  # last known mark, half-cents per share
     ("mae", "i8"),  # cents, worst and best open P&L
     ("mfe", "i8"),
@@ -324,7 +324,7 @@ HEAD = [
     ("hedge_shares", "i8"),  # of the working hedge order, signed; 0 none
     ("hedge_decided", "i8"),  # row
     ("cool_until", "i8"),  # day before which nothing is opened
-    ("won", "i8"),  # closed trades by result, and their sums in cents of P&L and of maximum loss
+    ("won", "i8"),  # closed trades by result, and the sums of their P&L per contract in cents, both positive
     ("lost", "i8"),
     ("won_cents", "i8"),
     ("lost_cents", "i8"),
@@ -333,21 +333,21 @@ HEAD = [
     ("due_out", "i8", (MOST_DUE,)),  # how often each was rolled out, this time included
     ("due_debit", "i8", (MOST_DUE,)),  # cents per share paid to close it
     ("due_day", "i8", (MOST_DUE,)),  # day of the expiry that was closed
-    ("deal_legs", "i4", (LEGS,)),  # scratch: contracts of the package that is being filled, -1 unused
-    ("deal_leg", "i4", (LEGS,)),  # scratch: the leg of the structure that each is
-    ("order_working", "i4"),
-    ("order_decided", "i4"),
-    ("order_contracts", "i4"),
-    ("order_floor", "i4"),  # smallest credit accepted, cents
-    ("order_tries", "i4"),
-    ("order_width", "i4"),
+    ("deal_legs", "i8", (LEGS,)),  # scratch: contracts of the package that is being filled, -1 unused
+    ("deal_leg", "i8", (LEGS,)),  # scratch: the leg of the structure that each is
+    ("order_working", "i8"),
+    ("order_decided", "i8"),
+    ("order_contracts", "i8"),
+    ("order_floor", "i8"),  # smallest credit accepted, cents
+    ("order_tries", "i8"),
+    ("order_width", "i8"),
     ("order_budget", "i8"),  # cents that the structure may lose
     ("order_natural2", "i8"),  # quotes last seen, half-cents
     ("order_mid2", "i8"),
-    ("order_campaign", "i4"),  # -1: a new one
-    ("order_out", "i4"),  # how often that campaign has been rolled out
-    ("order_legs", "i4", (LEGS,)),
-    ("side", "i4", (LEGS,)),  # scratch: +1 buy, -1 sell, 0 unused
+    ("order_campaign", "i8"),  # -1: a new one
+    ("order_out", "i8"),  # how often that campaign has been rolled out
+    ("order_legs", "i8", (LEGS,)),
+    ("side", "i8", (LEGS,)),  # scratch: +1 buy, -1 sell, 0 unused
     ("quote_bid", "i4", (LEGS,)),  # scratch
     ("quote_ask", "i4", (LEGS,)),  # scratch
     ("price2", "i8", (LEGS,)),  # scratch
@@ -384,11 +384,11 @@ VERDICT, SOFT = 0, 1
 
 # Stated orders to replay: legs, rows and prices are given, nothing is decided.
 SCRIPT = [
-    ("row", "i4"),
-    ("key", "i4"),  # number of the structure
-    ("opens", "i4"),
-    ("contracts", "i4"),
-    ("legs", "i4", (LEGS,)),
+    ("row", "i8"),
+    ("key", "i8"),  # number of the structure
+    ("opens", "i8"),
+    ("contracts", "i8"),
+    ("legs", "i8", (LEGS,)),
     ("price2", "i8", (LEGS,)),  # half-cents per share
 ]
 

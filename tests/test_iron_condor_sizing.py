@@ -8,7 +8,7 @@ import pytest
 
 from core.config import load
 from core.types import REGIMES, SIGNAL, SIGNALS, Reason, record_of
-from options_strategy import rules_from
+from strategies.rules import rules_from
 from strategies.sizing import contracts_of
 from tests.conftest import both_ways
 from tests.markets import NO_FILE

@@ -106,7 +106,7 @@ def test_changing_a_setting_changes_the_run(path, stores):
     assert any(not np.array_equal(before[key], after[key]) for key in before)
 
 
-@pytest.mark.parametrize("path", [s.path for s in SETTINGS if s.choices])
+@pytest.mark.parametrize("path", [s.path for s in SETTINGS if s.kind == "choice"])
 def test_every_choice_of_a_setting_can_be_run(path, stores):
     """Each structure, wing rule, schedule, fill and fee table does something of its own."""
     _, market, shared = ACTS[path]

@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from backtest_engine import capacity, run_rows, script_of
+from backtest_engine import ledger_for, run_rows, script_of
 from core.config import ROOT
 from core.jit import NO_JIT
-from core.portfolio import new_book, new_ledger, note_open
+from core.portfolio import new_book, note_open
 from core.report.folder import manifest_of, write_run
 from core.report.measure import measure
 from core.types import CONTRACT, EXPIRY, HEAD, ROW, SCRIPT, SESSION, SLOT, Costs, Rules, T, record_of
@@ -29,7 +29,7 @@ def in_pieces(whole, ends):
         whole.rules.max_positions,
         int((market.ses.end - market.ses.start).max()),
     )
-    out = new_ledger(len(market.row.ts), capacity(config, len(market.ses), 0))
+    out = ledger_for(config, market)
     script, rules, costs = script_of(market, ()), record_of(whole.rules), record_of(whole.costs)
     first = 0
     for last in ends:

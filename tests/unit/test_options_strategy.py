@@ -5,7 +5,10 @@ import pytest
 
 from core.config import load
 from core.types import CALL, FLAT, LEGS, MID, NATURAL, POINTS, PUT, SETTLE, Reason, T, record_of
-from options_strategy import NEVER, exit_code, profit_limit, rules_from, size, stop_level, weekday_of
+from options_strategy import exit_code, profit_limit, stop_level, trail
+from strategies.rules import rules_from
+from strategies.sizing import size
+from strategies.timing import NEVER, weekday_of
 from tests import markets
 from tests.conftest import both_ways
 from tests.markets import NO_FILE
@@ -87,34 +90,34 @@ def test_the_profit_order_rests_at_the_credit_kept(profit_limit):
     assert profit_limit(100, exits(profit_frac=0.5)) == 50
     assert profit_limit(101, exits(profit_frac=0.5)) == 50  # half a cent less for us, never more
     assert profit_limit(100, exits(profit_frac=0.9)) == 10
-    assert profit_limit(100, exits(profit_frac=1.0)) == -1
+    assert profit_limit(100, exits(profit_frac=1.0)) == -NEVER
 
 
 @both_ways
 def test_the_stop_is_a_multiple_of_the_credit_lost(stop_level):
-    assert stop_level(100, exits(stop_multiple=2.0)) == 300
-    assert stop_level(101, exits(stop_multiple=0.5)) == 152
-    assert stop_level(100, exits(stop_multiple=0.0)) == NEVER
+    assert stop_level(100, 2.0) == 300
+    assert stop_level(101, 0.5) == 152
+    assert stop_level(100, 0.0) == NEVER
 
 
 @both_ways
 def test_a_stop_on_natural_needs_one_price_at_any_time_of_day(exit_code):
     made = exits(profit_frac=0.5, stop_multiple=2.0)
     for edge in (False, True):
-        assert exit_code(299, 560, True, 0, edge, 100, made) == (Reason.NONE, 0)
-        assert exit_code(300, 560, True, 0, edge, 100, made) == (Reason.STOP, 0)
-        assert exit_code(51, 90, True, 0, edge, 100, made) == (Reason.NONE, 0)
-        assert exit_code(50, 90, True, 0, edge, 100, made) == (Reason.PROFIT_TARGET, 0)
+        assert exit_code(299, 560, True, 0, edge, 50, 300, made) == (Reason.NONE, 0)
+        assert exit_code(300, 560, True, 0, edge, 50, 300, made) == (Reason.STOP, 0)
+        assert exit_code(51, 90, True, 0, edge, 50, 300, made) == (Reason.NONE, 0)
+        assert exit_code(50, 90, True, 0, edge, 50, 300, made) == (Reason.PROFIT_TARGET, 0)
 
 
 @both_ways
 def test_a_stop_on_mid_needs_two_mids_in_a_row_outside_the_edges(exit_code):
     made = exits(profit_frac=0.5, stop_multiple=2.0, stop_on="mid")
-    assert exit_code(320, 600, True, 0, False, 100, made) == (Reason.NONE, 1)
-    assert exit_code(320, 600, True, 1, False, 100, made) == (Reason.STOP, 1)
-    assert exit_code(320, 599, True, 1, False, 100, made) == (Reason.NONE, 0)
-    assert exit_code(320, 600, True, 0, True, 100, made) == (Reason.NONE, 0)
-    assert exit_code(320, 600, True, 1, True, 100, made) == (Reason.NONE, 1)
+    assert exit_code(320, 600, True, 0, False, 50, 300, made) == (Reason.NONE, 1)
+    assert exit_code(320, 600, True, 1, False, 50, 300, made) == (Reason.STOP, 1)
+    assert exit_code(320, 599, True, 1, False, 50, 300, made) == (Reason.NONE, 0)
+    assert exit_code(320, 600, True, 0, True, 50, 300, made) == (Reason.NONE, 0)
+    assert exit_code(320, 600, True, 1, True, 50, 300, made) == (Reason.NONE, 1)
 
 
 @both_ways
@@ -122,8 +125,8 @@ def test_a_price_without_two_sided_quotes_triggers_nothing_and_forgets_nothing(e
     for stop_on in ("natural", "mid"):
         made = exits(profit_frac=0.5, stop_multiple=2.0, stop_on=stop_on)
         for above in (0, 1):
-            assert exit_code(0, 0, False, above, False, 100, made) == (Reason.NONE, above)
-            assert exit_code(9999, 19998, False, above, False, 100, made) == (Reason.NONE, above)
+            assert exit_code(0, 0, False, above, False, 50, 300, made) == (Reason.NONE, above)
+            assert exit_code(9999, 19998, False, above, False, 50, 300, made) == (Reason.NONE, above)
 
 
 # ---------------------------------------------------------------- size

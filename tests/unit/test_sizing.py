@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.config import load
 from core.types import REGIMES, SIGNAL, SIGNALS, Reason, record_of
-from options_strategy import rules_from
+from strategies.rules import rules_from
 from strategies.sizing import NO_BOUND, contracts_of, kelly_bound, volatility_factor
 from tests.conftest import both_ways
 from tests.markets import NO_FILE
