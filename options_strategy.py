@@ -25,6 +25,7 @@ from core.types import (
     CALL,
     DELTA,
     FLAT,
+    LEGS,
     LONG_CALL,
     LONG_PUT,
     MODEL,
@@ -316,7 +317,7 @@ def judge(m, rules, costs, head, x, r, equity_cents):
     if credit < floor:
         return Reason.LOW_CREDIT
     if rules.max_breach < 1.0:
-        chance = breach_chance(m, rules, legs, x, r)
+        chance = candidate_breach(m, rules, head, x, r)
         if math.isnan(chance):
             return Reason.BREACH_UNKNOWN
         if chance > rules.max_breach:
@@ -335,6 +336,23 @@ def judge(m, rules, costs, head, x, r, equity_cents):
         head.order_campaign, head.order_out = head.due_campaign[0], head.due_out[0]
         pop_due(head)
     return Reason.ENTER
+
+
+@njit(**INNER)
+def candidate_breach(m, rules, head, x, r):
+    """Breach probability of the order's legs; under local volatility computed once a session for the same legs."""
+    if not rules.local_vol:
+        return breach_chance(m, rules, head.order_legs, x, r)
+    s = int(m.row[r].session)
+    same = head.breach_session == s
+    for leg in range(LEGS):
+        same = same and head.breach_legs[leg] == head.order_legs[leg]
+    if not same:
+        head.breach_chance = breach_chance(m, rules, head.order_legs, x, r)
+        head.breach_session = s
+        for leg in range(LEGS):
+            head.breach_legs[leg] = head.order_legs[leg]
+    return head.breach_chance
 
 
 @njit(**INNER)

@@ -186,6 +186,12 @@ def check_together(values: Mapping[str, Any]) -> None:
             f"opens: give an exit_dte below dte_min, or 0 for none"
         )
 
+    if values["strategy.manage.roll_out"] == "exit_dte" and leave == 0:
+        raise ConfigError(
+            "strategy.manage.roll_out is exit_dte, but strategy.exits.exit_dte is 0: nothing ever leaves by its days "
+            "to expiry; give an exit_dte, or roll_out never"
+        )
+
 
 def _butterfly_exempt(values: Mapping[str, Any], path: str) -> bool:
     """A butterfly sells at the money: the delta band does not apply to it."""

@@ -333,6 +333,9 @@ HEAD = [
     ("due_out", "i8", (MOST_DUE,)),  # how often each was rolled out, this time included
     ("due_debit", "i8", (MOST_DUE,)),  # cents per share paid to close it
     ("due_day", "i8", (MOST_DUE,)),  # day of the expiry that was closed
+    ("breach_session", "i8"),  # the entry candidate whose breach probability was computed last, and what it was
+    ("breach_legs", "i8", (LEGS,)),
+    ("breach_chance", "f8"),
     ("deal_legs", "i8", (LEGS,)),  # scratch: contracts of the package that is being filled, -1 unused
     ("deal_leg", "i8", (LEGS,)),  # scratch: the leg of the structure that each is
     ("order_working", "i8"),

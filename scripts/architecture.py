@@ -39,7 +39,10 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
             "core.valuation",
         ),
     ),
-    3: ("book, where it came from", ("core.attribution", "core.portfolio")),
+    3: (
+        "book, positions, where profit came from",
+        ("core.attribution", "core.hedge", "core.portfolio", "core.positions", "core.scripted"),
+    ),
     # Costs stand beside the decisions: an exit asks what closing would cost.
     2: (
         "decisions, quotes, costs",

@@ -1,0 +1,52 @@
+"""The hedge of the net delta in shares: looked at every so many minutes, filled on the next bar; pure kernels."""
+
+from __future__ import annotations
+
+from core.jit import INNER, njit
+from core.portfolio import IDLE, fill_shares, open_count
+from core.quotes import greeks_of_leg
+from core.types import LEG_SIGN, LEGS, MULTIPLIER, OPEN_MINUTE
+from strategies.hedging import hedge_order
+
+
+@njit(**INNER)
+def hedge_row(m, rules, book, s, r, r1):
+    """Next row in [r, r1) at which the hedge's order fills or the net delta is looked at; IDLE if none."""
+    if rules.delta_band <= 0.0:
+        return IDLE
+    for row in range(r, r1):
+        if m.row[row].minute > m.ses[s].close:
+            return IDLE  # shares do not trade on evening snapshots
+        if book.head.hedge_shares != 0 and row > book.head.hedge_decided:
+            return row
+        if (m.row[row].minute - OPEN_MINUTE) % rules.hedge_minutes == 0:
+            return row
+    return IDLE
+
+
+@njit(**INNER)
+def net_delta(m, book, r):
+    """Delta of all open structures and the hedge's shares, in shares; NaN where a leg's is unknown."""
+    total = float(book.head.shares)
+    for p in range(book.slot.shape[0]):
+        if book.slot[p].trade >= 0:
+            for leg in range(LEGS):
+                c = book.slot[p].legs[leg]
+                if c >= 0:
+                    total += LEG_SIGN[leg] * MULTIPLIER * book.slot[p].contracts * greeks_of_leg(m, c, r)[0]
+    return total
+
+
+@njit(**INNER)
+def attend_hedge(m, rules, book, out, s, r):
+    """Fill the hedge's order of an earlier row, then look at the net delta; an order fills on the next bar."""
+    head = book.head
+    if head.hedge_shares != 0 and r > head.hedge_decided:
+        fill_shares(m, book, out, r, head.hedge_shares)
+        head.hedge_shares = 0
+    if (m.row[r].minute - OPEN_MINUTE) % rules.hedge_minutes == 0:
+        if open_count(book) > 0:
+            head.hedge_shares = hedge_order(net_delta(m, book, r), head.shares, rules.delta_band)
+        else:
+            head.hedge_shares = -head.shares  # nothing is left to hedge
+        head.hedge_decided = r
