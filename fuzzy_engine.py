@@ -134,9 +134,10 @@ def infer(engine, x, strength):
 def memberships(x, a, b, c, d, out):
     """`membership` of many x, without branches."""
     left, right = 1.0 if a == b else 0.0, 1.0 if c == d else 0.0
+    rise, fall = b - a if b > a else 1.0, d - c if d > c else 1.0
     for i in range(out.size):
-        rising = (x[i] - a) / (b - a) if x[i] > a else left
-        falling = (d - x[i]) / (d - c) if x[i] < d else right
+        rising = (x[i] - a) / rise if x[i] > a else left
+        falling = (d - x[i]) / fall if x[i] < d else right
         inside = rising if x[i] < b else (falling if x[i] > c else 1.0)
         out[i] = inside if x[i] == x[i] else math.nan
 

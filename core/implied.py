@@ -67,13 +67,15 @@ def table_vol(m, r, years, total):
         after += 1
     years[:] = math.nan
     total[:] = math.nan
-    for step in range(2):
-        x = after - 1 if step == 0 else after
-        while 0 <= x < m.exp.shape[0] and years_to_expiry(m, x, r) > 0.0 and math.isnan(total[step]):
+    for side in (1, 0):  # beyond 30 days first: without it there is nothing to interpolate
+        x = after - 1 + side
+        while 0 <= x < m.exp.shape[0] and years_to_expiry(m, x, r) > 0.0 and math.isnan(total[side]):
             vol = straddle_vol(m, x, r)
-            years[step] = years_to_expiry(m, x, r)
-            total[step] = vol * vol * years[step]
-            x += 2 * step - 1
+            years[side] = years_to_expiry(m, x, r)
+            total[side] = vol * vol * years[side]
+            x += 2 * side - 1
+        if side == 1 and math.isnan(total[1]):
+            return math.nan
     variance = constant_maturity_variance(years, total, MONTH_YEARS)
     return math.sqrt(variance / MONTH_YEARS) if variance >= 0.0 else math.nan
 

@@ -36,12 +36,9 @@ class RegimeLimits(NamedTuple):
 
 def regime_limits(values: Mapping[str, Any]) -> RegimeLimits:
     given = {k.rsplit(".", 1)[1]: v for k, v in values.items() if k.startswith("strategy.signals.")}
-    return RegimeLimits(
-        int(given["classifier"] == "hmm"),
-        *(given[f"regime_{name}"] for name in ("adx", "distance", "high_vix", "crash_vix", "crash_term", "confirm")),
-        given["hmm_enter"],
-        given["hmm_leave"],
-    )
+    rules = {name: given[f"regime_{name}"] for name in RegimeLimits._fields[1:7]}
+    by_hmm = int(given["classifier"] == "hmm")
+    return RegimeLimits(by_hmm=by_hmm, **rules, enter=given["hmm_enter"], leave=given["hmm_leave"])
 
 
 def regime_state() -> Any:

@@ -48,13 +48,17 @@ class FrameBars(NamedTuple):
 
 def bars_of(columns: Mapping[str, Any]) -> Bars:
     """The bars of a store's columns."""
+    prices = {
+        field: np.asarray(columns[name], np.float64)
+        for field, name in (("open", "open"), ("high", "high"), ("low", "low"), ("close", "spot"), ("volume", "volume"))
+    }
     return Bars(
-        np.asarray(columns["session"], np.int32),
-        np.asarray(columns["minute"], np.int16),
-        np.asarray(columns["is_bar"]).astype(np.uint8),
-        *(np.asarray(columns[name], np.float64) for name in ("open", "high", "low", "spot", "volume")),
-        np.asarray(columns["s_start"], np.int32),
-        np.asarray(columns["s_close"], np.int16),
+        session=np.asarray(columns["session"], np.int32),
+        minute=np.asarray(columns["minute"], np.int16),
+        is_bar=np.asarray(columns["is_bar"]).astype(np.uint8),
+        **prices,
+        start=np.asarray(columns["s_start"], np.int32),
+        closing=np.asarray(columns["s_close"], np.int16),
     )
 
 
@@ -104,7 +108,7 @@ def frame_bars(bars: Bars, minutes: int) -> FrameBars:
     n = len(bars.session)
     prices, seen = np.empty((4, n)), np.empty(n, np.int64)
     count = close_bars(bars, minutes, *prices, seen)
-    return FrameBars(*(column[:count] for column in prices), seen[:count])
+    return FrameBars(*(column[:count] for column in (*prices, seen)))
 
 
 @njit
