@@ -267,6 +267,11 @@ def read_preset(name: str) -> dict[str, Any]:
     return {key: value for key, value in tree.items() if key != "about"}
 
 
+def read_fuzzy(name: str) -> dict[str, Any]:
+    """The named fuzzy rules as they stand in their file (see fuzzy_engine.rule_base)."""
+    return read_yaml(PRESETS / "fuzzy" / f"{name}.yaml")
+
+
 def read_fees(name: str) -> dict[str, float]:
     """The named fee table: commission, both, sell in $ per contract."""
     table = read_yaml(PRESETS / "fees.yaml")[name]

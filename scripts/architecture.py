@@ -46,7 +46,7 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
     # Costs stand beside the decisions: an exit asks what closing would cost.
     2: (
         "decisions, quotes, costs",
-        ("fuzzy_engine", "options_strategy", "strategies.*", "core.costs", "core.quotes"),
+        ("fuzzy_engine", "options_strategy", "strategies.*", "core.costs", "core.implied", "core.quotes"),
     ),
     1: (
         "numbers from columns",

@@ -8,7 +8,9 @@ import numpy as np
 
 from core.features import indicators as ind
 from core.features import volatility as vol
-from core.features.surface import rank_and_percentile
+from core.features.sessions import rank_among
+from core.features.signals import INDICATORS, frame_indicators
+from core.features.timeframes import FrameBars
 from tests.oracles.compare import Adapter, Case, Judge, agrees
 
 
@@ -23,21 +25,23 @@ def listed(values: Any) -> list[float | None]:
 def indicators(inputs: dict[str, Any]) -> dict[str, Any]:
     high, low, close, volume = (column(inputs[name]) for name in ("high", "low", "close", "volume"))
     n = len(close)
-    sma, ema, rsi, atr, obv = (np.empty(n) for _ in range(5))
-    adx, bands, stochastic, macd = np.empty((3, n)), np.empty((5, n)), np.empty((2, n)), np.empty((3, n))
+    ours = dict(zip(INDICATORS, frame_indicators(FrameBars(high, low, close, volume, np.arange(n))), strict=True))
+    sma, ema, atr, obv = (np.empty(n) for _ in range(4))
+    adx, stochastic, macd = np.empty((3, n)), np.empty((2, n)), np.empty((3, n))
     ind.sma_rows(ind.window_state(20), 20, close, sma)
     ind.ema_rows(ind.ema_state(), 20, close, ema)
-    ind.rsi_rows(ind.rsi_state(), 14, close, rsi)
     ind.atr_rows(ind.atr_state(), 14, high, low, close, atr)
     ind.adx_rows(ind.adx_state(), 14, high, low, close, adx)
-    ind.bollinger_rows(ind.window_state(20), 20, 2.0, close, bands)
     ind.stochastic_rows(ind.stochastic_state(14), 14, high, low, close, stochastic)
     ind.macd_rows(ind.macd_state(), close, macd)
     ind.obv_rows(ind.obv_state(), close, volume, obv)
-    found = {"sma_20": sma, "ema_20": ema, "rsi_14": rsi, "atr_14": atr, "obv": obv}
-    found |= {"adx_14": adx[0], "plus_di_14": adx[1], "minus_di_14": adx[2]}
-    found |= {"bb_lower": bands[0], "bb_mid": bands[1], "bb_upper": bands[2]}
-    found |= {"stoch_k_14_3": stochastic[0], "stoch_d_3": stochastic[1]}
+    found = {"sma_20": sma, "ema_20": ema, "rsi_14": ours["rsi"], "atr_14": atr, "obv": obv}
+    found |= {"adx_14": ours["adx"], "plus_di_14": adx[1], "minus_di_14": adx[2]}
+    # The signals hold the bands as position and width: the edges come back from them.
+    middle = close / (1.0 + ours["sma_distance"])
+    lower = close - ours["bb_position"] * ours["bb_width"] * middle
+    found |= {"bb_lower": lower, "bb_mid": middle, "bb_upper": lower + ours["bb_width"] * middle}
+    found |= {"stoch_k_14_3": ours["stochastic"], "stoch_d_3": stochastic[1]}
     found |= {"macd": macd[0], "macd_signal": macd[1], "macd_hist": macd[2]}
     return {name: listed(values) for name, values in found.items()}
 
@@ -61,7 +65,8 @@ def indicators_judge(case: Case, ours: dict[str, Any]) -> list[str]:
 
 
 def iv_rank(inputs: dict[str, Any]) -> dict[str, Any]:
-    rank, strict, weak = rank_and_percentile(column(inputs["history"]), float(inputs["current"]))
+    history = np.sort(column(inputs["history"]))
+    rank, strict, weak = rank_among(history, len(history), float(inputs["current"]))
     return {
         "iv_rank": None if math.isnan(rank) else rank,
         "iv_percentile_strict": strict,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from core import metrics, overfit
-from fuzzy_engine import Rule, Variable, engine_of, infer
+from fuzzy_engine import Rule, Variable, engine_of, infer_rows
 from tests.oracles.compare import Adapter, Judge
 
 
@@ -82,10 +82,11 @@ def fuzzy_sugeno(inputs: dict[str, Any]) -> dict[str, Any]:
         slopes = dict(consequent) if isinstance(consequent, dict) else {"const": consequent}
         rules.append(Rule(when, slopes.pop("const", 0.0), slopes))
     engine = engine_of(VARIABLES, rules, {"prod": "product"}.get(inputs["tnorm"], inputs["tnorm"]))
-    x = np.array([inputs["x"][name] for name in VARIABLES], dtype=np.float64)
-    score, confidence = infer(engine, x, np.empty(len(rules)))
-    assert confidence == 1.0
-    return {"score": None if math.isnan(score) else score}
+    x = np.array([[inputs["x"][name]] for name in VARIABLES], dtype=np.float64)
+    score, confidence = np.empty(1), np.empty(1)
+    infer_rows(engine, x, score, confidence)
+    assert confidence[0] == 1.0
+    return {"score": None if math.isnan(score[0]) else score[0]}
 
 
 ADAPTERS: dict[str, Adapter] = {
