@@ -78,6 +78,7 @@ from strategies.rules import rules_from
 from strategies.sizing import size
 from strategies.structures import STRUCTURES
 from strategies.timing import window_rows
+from strategies.view import view_of
 
 # ---------------------------------------------------------------- what comes next
 
@@ -417,6 +418,8 @@ def check_market(store: Store, market: Market, config: Config, rules: Rules, cos
 def run(store: Store, config: Config, scripted_orders: Sequence[ScriptedOrder] | None = None) -> BacktestResult:
     """Replay the strategy of `config` on `store`; or stated orders alone, through the same book."""
     market = market_of(store, config["data.intraday_quotes"])
+    if scripted_orders is None:
+        market = view_of(market, store.columns, config.values)
     rules = rules_from(config.values, enter=scripted_orders is None)
     costs = costs_from(config.values, read_fees(config["costs.fees"]), STRUCTURES[config["strategy.structure"]].legs)
     check_market(store, market, config, rules, costs)

@@ -14,7 +14,7 @@ import numpy as np
 
 from core.jit import njit
 from core.types import SIGNAL, UNKNOWN_REGIME, Reason
-from options_strategy import regime_mask
+from strategies.rules import regime_mask
 
 
 class Limit(NamedTuple):

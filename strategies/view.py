@@ -34,17 +34,11 @@ SILENT_AT = {
     "strategy.entry.credit_iv_scale": 0.0,
     "strategy.entry.expiry_rule": "target",
 }
-BREACH_LIMITS = ("strategy.filters.max_breach", "strategy.exits.exit_breach")  # 1: off
 
 
 def needs_signals(values: Mapping[str, Any]) -> bool:
-    """Whether any rule in force reads a signal. Breach probabilities by the PDE need none."""
-    by_formula = values["strategy.filters.breach_model"] == "approximation"
-    return (
-        reads_signals(gates_from(values))
-        or any(values[path] != silent for path, silent in SILENT_AT.items())
-        or (by_formula and any(values[path] < 1.0 for path in BREACH_LIMITS))
-    )
+    """Whether any rule in force reads a signal. Breach probabilities need none: they take the legs' own smile."""
+    return reads_signals(gates_from(values)) or any(values[path] != silent for path, silent in SILENT_AT.items())
 
 
 @cache

@@ -249,6 +249,47 @@ TO_SETTLEMENT = {
     "strategy__exits__stop_multiple": 0.0,
     "account__cash_yield": "tbill",
 }
+TESTED = {"strategy__manage__tested_distance": 0.015, "strategy__exits__stop_multiple": 0.0}
+ROLLED = {
+    **TESTED,
+    "strategy__manage__tested_action": "roll_untested",
+    "strategy__manage__roll_min_dte": 1,
+    "strategy__manage__roll_min_credit": 0.02,
+    "strategy__manage__max_rolls": 2,
+    "strategy__manage__roll_delta": 0.22,
+}
+# Everything at once, as far as it can be: filters wide enough to trade, every exit, rolls both ways, scaled sizes.
+FULL = {
+    **ROLLED,
+    "strategy__signals__iv_window": 20,
+    "strategy__signals__realised_days": 5,
+    "strategy__signals__regime_sma_days": 3,
+    "strategy__filters__consensus_min": 0.02,
+    "strategy__filters__consensus_max": 0.98,
+    "strategy__filters__stretch_max": 12.0,
+    "strategy__filters__vol_ratio_max": 5.0,
+    "strategy__filters__rsi_min": 5.0,
+    "strategy__filters__confidence_min": 0.1,
+    "strategy__filters__score_min": 0.05,
+    "strategy__filters__max_breach": 0.98,
+    "strategy__exits__stop_multiple": 1.5,
+    "strategy__exits__trail_from": 0.3,
+    "strategy__exits__trail_giveback": 0.3,
+    "strategy__exits__cheap_short": 0.05,
+    "strategy__exits__exit_breach": 0.95,
+    "strategy__exits__stop_scale": "vol",
+    "strategy__exits__leave_regimes": "crash",
+    "strategy__manage__roll_out": "exit_dte",
+    "strategy__entry__expiry_rule": "edge",
+    "strategy__entry__skew_penalty": 0.2,
+    "strategy__size__contracts": 3,
+    "strategy__size__max_risk_frac": 0.06,
+    "strategy__size__fuzzy_scale": 0.5,
+    "strategy__size__vol_floor": 0.5,
+    "strategy__size__kelly_frac": 0.5,
+    "strategy__size__kelly_min_trades": 5,
+    "strategy__hedge__delta_band": 5.0,
+}
 # The runs that laws are held against: market, changes to SHORT_LIVED.
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "natural": ("table", {}),
@@ -266,6 +307,17 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "surface": ("carried", {"data__intraday_quotes": "surface"}),
     "settled": ("cash", TO_SETTLEMENT),
     "modelled": ("modelled", {}),
+    "sides": ("table", {"strategy__exits__scope": "side", "strategy__exits__stop_multiple": 0.8}),
+    "trailing": ("table", {"strategy__exits__trail_from": 0.15, "strategy__exits__trail_giveback": 0.1}),
+    "cheap": ("table", {"strategy__exits__cheap_short": 0.12, "strategy__exits__profit_frac": 0.9}),
+    "tested_side": ("table", {**TESTED, "strategy__manage__tested_action": "close_side"}),
+    "tested_short": ("table", {**TESTED, "strategy__manage__tested_action": "close_short"}),
+    "rolled": ("table", ROLLED),
+    "rolled_out": ("table", {"strategy__manage__roll_out": "exit_dte", "strategy__manage__max_rolls_out": 2}),
+    "hedged": ("table", {"strategy__hedge__delta_band": 4.0}),
+    "carried_rolled": ("carried", {**ROLLED, "strategy__exits__exit_breach": 0.9}),
+    "surface_full": ("carried", {**FULL, "data__intraday_quotes": "surface"}),
+    "full": ("modelled", {**FULL, "strategy__filters__breach_model": "local_vol"}),
 }  # fmt: skip
 
 

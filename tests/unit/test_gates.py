@@ -129,8 +129,6 @@ READERS = [
     ("strategy.entry.widen", 1.5),
     ("strategy.entry.credit_iv_scale", 0.2),
     ("strategy.entry.expiry_rule", "edge"),
-    ("strategy.filters.max_breach", 0.3),
-    ("strategy.exits.exit_breach", 0.5),
     *((f"strategy.filters.{case[0]}", case[1]) for case in ALONE),
 ]
 
@@ -143,5 +141,5 @@ def test_a_rule_that_reads_signals_asks_for_them(path, value):
 
 def test_what_reads_no_signal_does_not_ask_for_them():
     assert not needs_signals(config_of(strategy__filters__avoid_events="fomc").values)
-    by_pde = {"strategy__filters__max_breach": 0.3, "strategy__filters__breach_model": "local_vol"}
-    assert not needs_signals(config_of(**by_pde).values)
+    breach = {"strategy__filters__max_breach": 0.3, "strategy__exits__exit_breach": 0.5}
+    assert not needs_signals(config_of(**breach).values)
