@@ -142,6 +142,11 @@ def table_vol_rows(m, is_bar, out):
         out[r] = last
 
 
+def fresh_rows(market: Market) -> Any:
+    """uint8 (N): 1 where a row's volatility was read in its own session, 0 where it may come from an older snapshot."""
+    return np.array(market.row.quoted) if market.kind == CARRIED else np.ones(len(market.row), np.uint8)
+
+
 def implied_rows(market: Market, is_bar: Any) -> Any:
     """float64 (N): at-the-money 30-day volatility per year of every row, NaN unknown. is_bar : uint8 (N)."""
     out = np.empty(len(market.row))

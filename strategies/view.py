@@ -15,7 +15,7 @@ from core.config import members, read_fuzzy
 from core.features.regimes import fill_regime
 from core.features.signals import signal_columns
 from core.features.timeframes import bars_of
-from core.implied import implied_rows
+from core.implied import fresh_rows, implied_rows
 from core.market.store import frozen
 from core.types import SIGNAL, SIGNALS, VIX, VIX3M, Market
 from fuzzy_engine import FACTORS, Engine, RuleBase, engine_of, infer_rows, renamed, rule_base, weighed
@@ -64,7 +64,7 @@ def signals_of(market: Market, columns: Mapping[str, Any], values: Mapping[str, 
     """float64 (len(SIGNALS), N): every signal of a market. columns : those of its store."""
     bars = bars_of(columns)
     vix, vix3m = market.track[VIX], market.track[VIX3M]
-    signal = signal_columns(bars, values, implied_rows(market, bars.is_bar), vix, vix3m)
+    signal = signal_columns(bars, values, implied_rows(market, bars.is_bar), fresh_rows(market), vix, vix3m)
     fill_regime(values, signal)
     engine = fuzzy_engine_of(fuzzy_base(values))
     infer_rows(engine, signal, signal[SIGNAL["score"]], signal[SIGNAL["confidence"]])

@@ -122,11 +122,11 @@ def rank_among(ordered, n, current):
 
 
 @njit
-def iv_rank_rows(session, iv, window, last, ordered, rank, percentile):
+def iv_rank_rows(session, iv, fresh, window, last, ordered, rank, percentile):
     """Rank and strict percentile of each row's iv among the last iv of each of the `window` sessions before its own.
 
-    last : float64 (S) scratch; ordered : float64 (window + 1) scratch. A session in which no iv was known is left out;
-    NaN until half of the window is known.
+    fresh : uint8 (N), 1 where the iv was read in the row's own session. A session without a reading of its own is left
+    out; NaN until half of the window is known. last : float64 (S), ordered : float64 (window + 1), both scratch
     """
     n, now = 0, -1
     for r in range(iv.size):
@@ -141,12 +141,12 @@ def iv_rank_rows(session, iv, window, last, ordered, rank, percentile):
         rank[r], percentile[r] = math.nan, math.nan
         if 2 * n >= window:
             rank[r], percentile[r], _ = rank_among(ordered, n, iv[r])
-        if not math.isnan(iv[r]):
+        if fresh[r] and not math.isnan(iv[r]):
             last[now] = iv[r]
 
 
-def iv_ranks(bars: Bars, iv: Any, window: int) -> Any:
+def iv_ranks(bars: Bars, iv: Any, fresh: Any, window: int) -> Any:
     """float64 (2, N): IV rank and percentile of every row, 0 to 100 (the rank leaves it on a new extreme)."""
     out = np.empty((2, len(iv)))
-    iv_rank_rows(bars.session, iv, window, np.empty(len(bars.start)), np.empty(window + 1), *out)
+    iv_rank_rows(bars.session, iv, fresh, window, np.empty(len(bars.start)), np.empty(window + 1), *out)
     return out

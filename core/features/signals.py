@@ -141,7 +141,9 @@ def turbulent_by_session(sessions: SessionBars, values: Mapping[str, Any]) -> An
     return before(turbulence(sessions.close, values["strategy.signals.hmm_refit"]))
 
 
-def session_columns(bars: Bars, values: Mapping[str, Any], iv: Any, vix: Any, vix3m: Any, signal: Any) -> None:
+def session_columns(
+    bars: Bars, values: Mapping[str, Any], iv: Any, fresh: Any, vix: Any, vix3m: Any, signal: Any
+) -> None:
     """Fill the columns that come from the sessions before, and the row's volatilities beside them."""
     sessions = session_bars(bars)
     known = (
@@ -155,16 +157,17 @@ def session_columns(bars: Bars, values: Mapping[str, Any], iv: Any, vix: Any, vi
     for name, value in zip(SESSION_COLUMNS, out, strict=True):
         signal[SIGNAL[name]] = value
     signal[SIGNAL["iv"]] = iv
-    ranks = iv_ranks(bars, iv, values["strategy.signals.iv_window"])
+    ranks = iv_ranks(bars, iv, fresh, values["strategy.signals.iv_window"])
     signal[SIGNAL["iv_rank"]], signal[SIGNAL["iv_percentile"]] = ranks
 
 
-def signal_columns(bars: Bars, values: Mapping[str, Any], iv: Any, vix: Any, vix3m: Any) -> Any:
+def signal_columns(bars: Bars, values: Mapping[str, Any], iv: Any, fresh: Any, vix: Any, vix3m: Any) -> Any:
     """float64 (len(SIGNALS), N) of a market's bars; regime, score and confidence are left NaN.
 
     values : settings by path. iv, vix, vix3m : float64 (N), of each row: per year and in index points, NaN unknown.
+    fresh : uint8 (N), 1 where the iv was read in the row's own session
     """
     signal = np.full((len(SIGNALS), len(iv)), np.nan)
     frame_columns(bars, values, signal)
-    session_columns(bars, values, iv, vix, vix3m, signal)
+    session_columns(bars, values, iv, fresh, vix, vix3m, signal)
     return signal

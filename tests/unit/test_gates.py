@@ -1,13 +1,17 @@
 """Gates on signals: each decides alone, not knowing never passes, the first in order gives the reason."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from core.market.store import market_of
 from core.types import CRASH, GATE, HIGH_VOL, LEAVE, RANGE, REASON_NAMES, SIGNAL, SIGNALS, UNKNOWN_REGIME, Reason
 from strategies.gates import GATES, LIMITS, failing, gate_rows, gates_from, judge_rows, judged, reason_rows
-from strategies.view import needs_signals
+from strategies.view import events_near, needs_signals, view_of
 from tests.conftest import both_ways
-from tests.markets import config_of
+from tests.markets import config_of, market
 
 NAN = np.nan
 # filter, its value, signal -> value that passes, value that does not, reason
@@ -103,6 +107,22 @@ def test_an_event_goes_before_everything():
     session, event = np.array([0, 0, 1], np.int32), np.array([1, 0], np.uint8)
     found = gate_rows(gates_of(vix_max=30.0), rows(vix=[40.0, NAN, 40.0]), session, event)
     assert found[GATE].tolist() == [Reason.EVENT, Reason.EVENT, Reason.VIX_LEVEL]
+
+
+def test_the_calendar_is_asked_for_the_kinds_and_days_of_the_settings(monkeypatch):
+    def near(days, kinds, ahead):
+        assert kinds == ("fomc", "exdiv") and ahead == 2
+        return days == days[3]
+
+    monkeypatch.setitem(sys.modules, "strategies.events", SimpleNamespace(sessions_near_events=near))
+    store = market("modelled")
+    m = market_of(store)
+    values = config_of(strategy__filters__avoid_events="fomc,exdiv", strategy__filters__event_days=2).values
+    assert np.flatnonzero(events_near(m, values)).tolist() == [3]
+    view = view_of(m, store.columns, values)
+    assert view.signal.shape[1] == 0  # events are no signal
+    assert np.unique(m.row.session[view.gate[GATE] == Reason.EVENT]).tolist() == [3]
+    assert not events_near(m, config_of().values).any()
 
 
 def test_a_regime_that_is_not_known_can_be_avoided_by_name():

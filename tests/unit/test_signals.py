@@ -39,7 +39,8 @@ def session_closes(*closes):
 def columns_of(bars, iv=NAN, vix=NAN, vix3m=NAN, **changes):
     n = len(bars.session)
     given = (np.broadcast_to(np.asarray(x, float), n).copy() for x in (iv, vix, vix3m))
-    return signal_columns(bars, config_of(**changes).values, *given)
+    iv, vix, vix3m = given
+    return signal_columns(bars, config_of(**changes).values, iv, np.ones(n, np.uint8), vix, vix3m)
 
 
 # ---------------------------------------------------------------- the sessions before
@@ -98,7 +99,7 @@ def test_ranks_kept_in_order_are_those_of_the_definition(history, now, window):
     iv = np.array([NAN if x is None else x for x in history] + [now], float)
     out = np.empty((2, len(iv)))
     session = np.arange(len(iv), dtype=np.int32)
-    iv_rank_rows(session, iv, window, np.empty(len(iv)), np.empty(window + 1), *out)
+    iv_rank_rows(session, iv, np.ones(len(iv), np.uint8), window, np.empty(len(iv)), np.empty(window + 1), *out)
     known = iv[-1 - window : -1] if len(iv) > window else iv[:-1]
     known = known[~np.isnan(known)]
     expected = rank_and_percentile(known, float(now))[:2] if 2 * len(known) >= window else (NAN, NAN)
@@ -118,7 +119,7 @@ def test_today_is_not_in_its_own_window():
     session = np.repeat(np.arange(5, dtype=np.int32), 2)
     iv = np.array([1, 1, 2, 2, 3, 3, 4, 4, 99, 2.5])
     out = np.empty((2, 10))
-    iv_rank_rows(session, iv, 4, np.empty(5), np.empty(5), *out)
+    iv_rank_rows(session, iv, np.ones(10, np.uint8), 4, np.empty(5), np.empty(5), *out)
     assert out[:, -1].tolist() == [50.0, 50.0]  # among 1, 2, 3, 4, whatever today has seen
     assert np.isnan(out[:, :4]).all() and np.isfinite(out[1, 4:]).all()  # half of the window is two sessions
 
@@ -127,8 +128,13 @@ def test_a_session_counts_with_its_last_known_iv_and_without_one_not_at_all():
     session = np.repeat(np.arange(4, dtype=np.int32), 2)
     iv = np.array([1, 2, 5, NAN, NAN, NAN, 3, 3])
     out = np.empty((2, 8))
-    iv_rank_rows(session, iv, 4, np.empty(4), np.empty(5), *out)
+    fresh = np.ones(8, np.uint8)
+    iv_rank_rows(session, iv, fresh, 4, np.empty(4), np.empty(5), *out)
     assert out[:, -1].tolist() == pytest.approx([100 / 3, 50.0])  # among 2 and 5
+    iv[4:6] = 5.0  # carried from the session before: no reading of its own
+    fresh[4:6] = 0
+    iv_rank_rows(session, iv, fresh, 4, np.empty(4), np.empty(5), *out)
+    assert out[:, -1].tolist() == pytest.approx([100 / 3, 50.0])
 
 
 # ---------------------------------------------------------------- IV of three kinds of market
