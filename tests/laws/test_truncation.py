@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from core.errors import DataError
-from core.market.calendar import day_number, day_text
+from core.market.build import Bars
+from core.market.calendar import NS_DAY, day_number, day_text
 from core.market.history import build_history, read_daily
 from core.market.store import market_of
 from core.market.truncate import truncated
@@ -57,11 +58,29 @@ def test_what_is_left_is_what_files_that_end_there_would_have_given(of, tmp_path
             continue  # cells: contracts that vanish before the cut keep empty ones; compared below
         assert left.columns[name].tobytes() == built.columns[name].tobytes(), name
         assert left.columns[name].dtype == built.columns[name].dtype, name
+    assert left.columns["q_last"].max() == len(left.columns["q_row"]) - 1
+    assert len(left.columns["q_bid"]) == (left.columns["q_last"] - left.columns["q_first"] + 1).sum()
     for c in range(len(left.columns["c_strike"])):
         length = int(built.columns["q_last"][c] - built.columns["q_first"][c]) + 1
         for name in ("q_bid", "q_ask", "q_flag", "q_delta", "q_iv", "q_volume"):
             a = left.columns[name][left.columns["q_base"][c] :][:length]
             assert np.array_equal(a, built.columns[name][built.columns["q_base"][c] :][:length], equal_nan=True), name
+
+
+def test_a_session_that_will_be_missing_is_not_known_to_be_missing(tmp_path):
+    """Friday's bars and quotes are not in the files; on Wednesday evening Friday still counts as a session."""
+    tape = markets.carried_tape("hole", bad=False)
+    friday = int(markets.days_of(("2025-11-14",))[0])
+    bars, chain = (column.ts // NS_DAY != friday for column in (tape.bars, tape.chain))
+    tape = tape._replace(bars=Bars(*(c[bars] for c in tape.bars)), chain=markets.picked(tape.chain, chain))
+    store = stored(tape, tmp_path / "whole")
+    wednesday = int(np.searchsorted(store.columns["s_day"], friday - 2))
+    row = int(store.columns["s_end"][wednesday]) - 1
+    left, built = truncated(store, row), stored(until(tape, int(store.columns["ts"][row])), tmp_path / "cut")
+    day, session = left.columns["e_day"], left.columns["e_session"]
+    assert session[day == friday] == wednesday + 2
+    assert store.columns["e_session"][store.columns["e_day"] == friday] == -1
+    assert session.tobytes() == built.columns["e_session"].tobytes()
 
 
 def test_a_modelled_market_cut_at_a_session_s_end_is_the_one_built_from_shorter_input(tmp_path):
