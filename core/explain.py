@@ -42,7 +42,8 @@ from core.types import (
     Reason,
     T,
 )
-from options_strategy import NEVER, credit_floor, profit_limit, stop_level, weekday_of
+from options_strategy import credit_floor, profit_limit, stop_level
+from strategies.timing import NEVER, weekday_of
 
 NEW_YORK = zoneinfo.ZoneInfo("America/New_York")
 TOLD_RULES = 3
@@ -51,7 +52,7 @@ WIDTH = 100
 # Verdicts on a structure that was put together: its legs are still in the book when the row is over.
 ON_A_CANDIDATE = (
     *(Reason.ENTER, Reason.ONE_SIDED, Reason.LOW_CREDIT, Reason.SIZE_ZERO, Reason.ILLIQUID, Reason.BREACH),
-    *(Reason.BREACH_UNKNOWN, Reason.SIZE_SCALED, Reason.SIZE_UNKNOWN),
+    *(Reason.BREACH_UNKNOWN, Reason.SIZE_SCALED, Reason.SIZE_UNKNOWN, Reason.ROLL_OUT_CREDIT),
 )
 
 
@@ -228,6 +229,8 @@ def candidate(replay: Replay, row: int, verdict: int) -> dict[str, Any] | None:
     width = max(strikes[1] - strikes[0], strikes[3] - strikes[2])
     credit = -net_cents(natural2, mid2, costs.open_frac, costs.extra_cents)
     floor = int(head.order_floor) if head.order_working else int(floor_cents(market, rules, width, row))
+    if verdict == Reason.ROLL_OUT_CREDIT:
+        floor = max(floor, int(head.due_debit[0]) + replay.rules.roll_out_min_credit)
     equity = int(replay.ledger.rows[CASH, row] + replay.ledger.rows[MARKS, row])
     working = bool(head.order_working)
     return {
@@ -250,10 +253,33 @@ def candidate(replay: Replay, row: int, verdict: int) -> dict[str, Any] | None:
     }
 
 
-def levels(replay: Replay, slot: Any) -> tuple[float | None, float | None]:
-    """(target, stop): costs to close in $ at which the profit order fills and the stop triggers; None without."""
-    target, stop = (int(level(int(slot.credit), replay.records[0])) for level in (profit_limit, stop_level))
-    return None if target < 0 else target / 100, None if stop >= NEVER else stop / 100
+def dollars(cents: Any) -> float | None:
+    """Cents a share as $; None for the engine's sign that there is no such level."""
+    return None if abs(cents) >= NEVER else int(cents) / 100
+
+
+def side_levels(replay: Replay, slot: Any, row: int) -> dict[str, Any]:
+    """Cost to close, target and stop of each vertical, where the rules judge each on its own; else empty."""
+    if not replay.rules.by_side:
+        return {}
+    found = {}
+    for i, name in enumerate(("put", "call")):
+        legs = np.where(np.arange(LEGS) // 2 == i, slot.legs, -1)
+        credit = int(slot.side_credit2[i]) // 2
+        if (legs < 0).all() or credit <= 0:
+            continue
+        stop = stop_level(credit, float(replay.rules.stop_multiple + slot.stop_shift))
+        target = profit_limit(credit, replay.records[0])
+        cost = cost_to_close(replay, legs, row)
+        found[name] = {"to_close": cost, "target": dollars(target), "stop": dollars(stop)}
+    return found
+
+
+def cost_to_close(replay: Replay, legs: Any, row: int) -> float | None:
+    """What buying legs back costs at natural, $ per share; None unless each is two-sided on the row."""
+    table, good = leg_table(replay, legs, row)
+    side = np.where(legs < 0, 0, -np.array(LEG_SIGN)).astype(np.int32)
+    return float(package(replay.records[1], side, table[BID], table[ASK])[0] / 200) if good else None
 
 
 def structures(replay: Replay, row: int) -> list[dict[str, Any]]:
@@ -262,10 +288,7 @@ def structures(replay: Replay, row: int) -> list[dict[str, Any]]:
     for p in replay.open_slots:
         slot = replay.book.slot[p]
         trade = replay.trades[slot.trade]
-        table, good = leg_table(replay, slot.legs, row)
-        side = np.where(slot.legs < 0, 0, -np.array(LEG_SIGN)).astype(np.int32)
-        natural2, _ = package(replay.records[1], side, table[BID], table[ASK])
-        target, stop = levels(replay, slot)
+        whole = not replay.rules.by_side  # else each side has levels of its own
         found.append(
             {
                 "trade": int(slot.trade),
@@ -273,9 +296,10 @@ def structures(replay: Replay, row: int) -> list[dict[str, Any]]:
                 "contracts": int(slot.contracts),
                 "credit": int(slot.credit) / 100,
                 "mark": int(slot.last_mid2) / 200,
-                "to_close": natural2 / 200 if good else None,
-                "target": target,
-                "stop": stop,
+                "to_close": cost_to_close(replay, slot.legs, row),
+                "target": dollars(slot.target) if whole else None,
+                "stop": dollars(slot.stop) if whole else None,
+                "sides": side_levels(replay, slot, row),
                 "pnl_usd": int(trade[T["pnl"]] + trade[T["mark"]]) / 100,
                 "closing": REASONS[int(slot.closing)][1] if slot.closing else None,
             }
@@ -323,6 +347,7 @@ def explained(store: Store, config: Config, row: int) -> dict[str, Any]:
         "reason": REASON_NAMES[verdict],
         "words": REASONS[verdict][1],
         "happened": happened(replay, row),
+        "rolling_out": bool(replay.book.head.due > 0 or (verdict == Reason.ENTER and replay.book.head.order_out > 0)),
         "regime": REGIMES[int(signals["regime"] or 0)],
         "score": signals["score"],
         "confidence": signals["confidence"],
@@ -335,6 +360,7 @@ def explained(store: Store, config: Config, row: int) -> dict[str, Any]:
         "marks_usd": marks,
         "equity_usd": round(cash + marks, 2),
         "drawdown_usd": drawdown,
+        "hedge_shares": int(replay.book.head.shares),
     }
 
 
@@ -358,13 +384,14 @@ def lines_of(value: dict[str, Any]) -> list[str]:
     lines = [head, "-" * len(head), f"{v['verdict']}: {v['words']}", *(f"  {words}" for words in v["happened"])]
     lines.append(f"regime {v['regime']}; fuzzy score {told(v['score'])}, confidence {told(v['confidence'])}")
     lines += [f"  {rule['strength']:.2f}  {rule['rule']}" for rule in v["rules"]]
-    lines.append("gates")
+    lines.append("gates, a campaign is rolled out: it asks only for a free slot" if v["rolling_out"] else "gates")
     passed = {True: "ok", False: "FAILS", None: "UNKNOWN"}
     lines += [f"  {passed[g['passed']]:8}{g['gate']:24}{told(g['value'], '.4g')} ({g['limit']})" for g in v["gates"]]
     lines += signal_lines({name: x for name, x in v["signals"].items() if name not in TOLD_ABOVE})
     lines += candidate_lines(v["candidate"]) + structure_lines(v["structures"])
     money = f"cash {usd(v['cash_usd'])} + marks {usd(v['marks_usd'])} = equity {usd(v['equity_usd'])}"
-    return [*lines, f"{money}, {usd(v['drawdown_usd'])} below the peak"]
+    hedge = f", hedge {v['hedge_shares']:+d} shares" if v["hedge_shares"] else ""
+    return [*lines, f"{money}, {usd(v['drawdown_usd'])} below the peak{hedge}"]
 
 
 def signal_lines(signals: dict[str, float | None]) -> list[str]:
@@ -398,6 +425,10 @@ def structure_lines(several: list[dict[str, Any]]) -> list[str]:
         )
         legs = f"{s['expiry']}{s['days']:>6}  {strikes_text(s['strikes']):20} {s['contracts']:>4}"
         lines.append(f"{s['trade']:>4}   {legs}{numbers}{usd(s['pnl_usd']):>11}")
+        for name, side in s["sides"].items():
+            lines.append(
+                f"       {name} side: " + ", ".join(f"{k.replace('_', ' ')} {told(x)}" for k, x in side.items())
+            )
         if s["closing"]:
             lines.append(f"       closing: {s['closing']}")
     return lines

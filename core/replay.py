@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from backtest_engine import capacity, run_rows, script_of
+from backtest_engine import ledger_for, run_rows, script_of
 from core.config import Config, read_fees
 from core.costs import costs_from
 from core.errors import DataError
 from core.market.calendar import day_text, iso_prefixes
 from core.market.store import Store, market_of, rows_between
-from core.portfolio import new_book, new_ledger, note_open
+from core.portfolio import new_book, note_open
 from core.types import Market, T, record_of
-from options_strategy import rules_from
+from strategies.rules import rules_from
 from strategies.structures import STRUCTURES
 
 
@@ -47,7 +47,7 @@ class Replay:
         ses = self.market.ses
         cash_cents = round(config["account.starting_cash"] * 100)
         self.book = new_book(cash_cents, self.rules.max_positions, int((ses.end - ses.start).max()))
-        self.ledger = new_ledger(len(self.market.row.ts), capacity(config, len(ses), 0))
+        self.ledger = ledger_for(config, self.market)
         self._script = script_of(self.market, ())
         self.records = record_of(self.rules), record_of(self.costs)  # as kernels take them
 
