@@ -95,6 +95,20 @@ def test_an_open_structure_is_told_with_its_distance_to_target_and_stop():
     assert f"trade 0 opened for {credit / 100:.2f}, size 1" in value["happened"]
 
 
+def test_sides_that_are_judged_alone_are_told_alone():
+    """A side stops at twice its own credit and is bought back at half of it."""
+    whole = markets.ran(markets.market("carried"), strategy__exits__scope="side")
+    row = int(whole.trades[0][T["opened"]])
+    (held,) = explained(whole.store, whole.config, row)["structures"]
+    assert (held["target"], held["stop"]) == (None, None)
+    credits = {name: round(50 * side["stop"]) for name, side in held["sides"].items()}
+    assert set(credits) == {"put", "call"}
+    assert abs(sum(credits.values()) - 100 * held["credit"]) <= 1
+    for name, side in held["sides"].items():
+        assert side["target"] == (credits[name] // 2) / 100
+    assert sum(side["to_close"] for side in held["sides"].values()) == pytest.approx(held["to_close"])
+
+
 def test_an_exit_is_told_with_its_reason():
     whole = markets.run_named("carried")
     closed = int(np.flatnonzero(whole.trades[:, T["closed"]] >= 0)[0])
