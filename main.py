@@ -4,6 +4,8 @@
     python main.py data import standard ...     make a market from your own files
     python main.py price                        a condor under every model: value, greeks, chances
     python main.py calibrate --date 2018-12-31  smiles of a market's chain, and how well models fit them
+    python main.py lookahead                    whether the newest run knew the future
+    python main.py explain --at '2018-02-05 15:45'  one decision of it in words and numbers
     python main.py config show                  the effective settings and where each comes from
 
 This file parses, loads settings, wires, calls and shows. It is the only place that catches errors.
@@ -22,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from core import config as settings
-from core.errors import ConfigError, QuantorError
+from core.errors import ConfigError, DataError, QuantorError
 
 INTERRUPTED = 130
+MOST_CUTS = 1000
 REPORTS = ("html", "none")
 FORMATS = ("standard", "classic", "optionsdx", "ivolatility", "orats", "cboe", "generic", "mids", "outcomes")
 
@@ -70,6 +73,7 @@ def build_parser() -> Parser:
     backtest.add_argument("--trace", action="store_true", help="also write trace.csv, a row per bar")
     backtest.add_argument("--out", metavar="DIR", help="run folder (default reports/<run id>)")
     common(backtest)
+    add_run_parsers(commands)
     add_pricing_parsers(commands)
     add_data_parser(commands)
     add_config_parser(commands)
@@ -87,6 +91,32 @@ def chain_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dte-max", metavar="N", type=float, default=120.0, help="oldest expiry fitted, days (120)")
     parser.add_argument("--report", default="png", metavar="KIND", help="png (default: a run folder) or none")
     parser.add_argument("--out", metavar="DIR", help="run folder (default reports/<run id>)")
+
+
+def add_run_parsers(commands: Any) -> None:
+    """Commands about a run made before."""
+    lookahead = commands.add_parser(
+        "lookahead",
+        help="check that a run did not know the future",
+        description="Make a run again on markets cut short and compare every signal, gate, verdict, trade, fill and "
+        "cent up to each cut. What changes looked ahead: it is named, and the exit code is 3. Data that were stored "
+        "with hindsight cannot be found so.",
+        epilog="example: python main.py lookahead --run 20261122T120046Z-backtest-b19a68 --cuts 24",
+    )
+    lookahead.add_argument("--cuts", metavar="N", type=int, default=12, help="markets cut short, 1 to 1000 (12)")
+    explain = commands.add_parser(
+        "explain",
+        help="one decision of a run in words and numbers",
+        description="What was decided on one row and why: gates with value against limit, signals, fuzzy rules, the "
+        "structure proposed, what is open and how far it is from its target and its stop.",
+        epilog="example: python main.py explain --at '2018-02-05 15:45'",
+    )
+    explain.add_argument(
+        "--at", required=True, metavar="TIME", help="New York time or ISO 8601; the last row at or before it"
+    )
+    for parser in (lookahead, explain):
+        parser.add_argument("--run", metavar="ID", help="run id or folder (default: the newest backtest)")
+        common(parser)
 
 
 def add_pricing_parsers(commands: Any) -> None:
@@ -242,6 +272,40 @@ def compile_if_cold(say: Callable[[str], None]) -> subprocess.Popen[bytes] | Non
         return None
     say("compiling the engine, once for this version of the code (about a minute) ...")
     return subprocess.Popen([sys.executable, "-c", "import backtest_engine; backtest_engine.warm()"], cwd=ROOT)
+
+
+def past_run(args: argparse.Namespace) -> tuple[Path, settings.Config, Any]:
+    """(folder, settings, market) of the run that --run names, with the engine compiled."""
+    from core.report.runs import reopened
+
+    say = teller(args)
+    found = reopened(args.run, say, say)
+    compiling = compile_if_cold(say)
+    if compiling is not None:
+        compiling.wait()
+    return found
+
+
+def run_lookahead(args: argparse.Namespace) -> None:
+    if not 1 <= args.cuts <= MOST_CUTS:
+        raise ConfigError(f"--cuts is {args.cuts}; give 1 to {MOST_CUTS}")
+    folder, config, store = past_run(args)
+    from core import lookahead
+
+    value = lookahead.value_of(lookahead.check(store, config, args.cuts, teller(args)))
+    show(args, {"run": folder.name, **value}, lookahead.lines_of(value))
+    if value["changed"]:
+        names = ", ".join(c["what"] for c in value["changed"][:3])
+        more = f" and {len(value['changed']) - 3} more" if len(value["changed"]) > 3 else ""
+        raise DataError(f"{folder.name} looks ahead: {names}{more}; with the future cut off they differ (see above)")
+
+
+def run_explain(args: argparse.Namespace) -> None:
+    folder, config, store = past_run(args)
+    from core import explain
+
+    value = explain.explained(store, config, explain.row_at(store, config, explain.parse_time(args.at)))
+    show(args, {"run": folder.name, **value}, explain.lines_of(value))
 
 
 def run_data(args: argparse.Namespace) -> None:
@@ -415,6 +479,8 @@ def quoted_subject(args: argparse.Namespace, wanted: Any) -> Any:
 
 COMMANDS = {
     "backtest": run_backtest,
+    "lookahead": run_lookahead,
+    "explain": run_explain,
     "price": run_price,
     "calibrate": run_calibrate,
     "data": run_data,
