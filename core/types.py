@@ -110,8 +110,8 @@ SIGNALS = (
     "day_distance",  # spot / mean of the last closes of sessions - 1
     "day_atr",  # average true range of sessions / close
     "iv",  # at-the-money volatility at 30 days, per year
-    "iv_rank",  # 0..100 against the sessions before
-    "iv_percentile",  # 0..100
+    "iv_rank",  # 100 (iv - min) / (max - min) of the sessions before: beyond 0..100 on a new extreme
+    "iv_percentile",  # share of the sessions before that were strictly below, 0..100
     "vix",  # index points
     "term",  # VIX / VIX3M
     "realised",  # volatility of the sessions before, nights included, per year

@@ -313,10 +313,13 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "tested_side": ("table", {**TESTED, "strategy__manage__tested_action": "close_side"}),
     "tested_short": ("table", {**TESTED, "strategy__manage__tested_action": "close_short"}),
     "rolled": ("table", ROLLED),
-    "rolled_out": ("table", {"strategy__manage__roll_out": "exit_dte", "strategy__manage__max_rolls_out": 2}),
+    "rolled_out": ("table", {"strategy__manage__roll_out": "exit_dte", "strategy__manage__max_rolls_out": 2,
+                             "strategy__exits__stop_multiple": 0.0, "strategy__exits__profit_frac": 0.9,
+                             "strategy__manage__roll_out_min_credit": 0.01}),
     "hedged": ("table", {"strategy__hedge__delta_band": 4.0}),
     "carried_rolled": ("carried", {**ROLLED, "strategy__exits__exit_breach": 0.9}),
-    "surface_full": ("carried", {**FULL, "data__intraday_quotes": "surface"}),
+    "surface_full": ("carried", {**FULL, "data__intraday_quotes": "surface", "strategy__exits__stop_scale": "atr",
+                                 "strategy__filters__vol_ratio_max": 0.0}),
     "full": ("modelled", {**FULL, "strategy__filters__breach_model": "local_vol"}),
 }  # fmt: skip
 
