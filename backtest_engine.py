@@ -21,6 +21,7 @@ from core.config import ROOT, Config, read_fees
 from core.config import load as load_config
 from core.costs import costs_from, fee_cents, limit_cents, net_cents, package
 from core.errors import ConfigError, DataError
+from core.exposure import GREEKS, book_greeks
 from core.jit import HOT, INNER, njit
 from core.market.calendar import day_text
 from core.market.store import Store, empty_market, market_of, rows_between
@@ -673,3 +674,5 @@ def warm() -> None:
     out = new_ledger(2, 1)
     run_rows(market, rules, costs, new_book(0, 1, 2), out, script_of(market, ()), 0, 0)
     attribute(market, out.t_int[:0], out.f_int[:0], 0, np.zeros((0, len(PARTS))))
+    none = np.zeros(0, np.int64)
+    book_greeks(market, none, none, none, none, none, none, np.zeros((0, len(GREEKS))))

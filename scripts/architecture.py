@@ -39,7 +39,7 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
             "core.valuation",
         ),
     ),
-    3: ("book, where it came from", ("core.attribution", "core.portfolio")),
+    3: ("book, where it came from", ("core.attribution", "core.exposure", "core.portfolio")),
     # Costs stand beside the decisions: an exit asks what closing would cost.
     2: (
         "decisions, quotes, costs",
