@@ -164,10 +164,11 @@ def fill_lines(result: BacktestResult, times: list[str]) -> list[str]:
         is_money, is_shares = event == EVENT_INTEREST, event == EVENT_HEDGE
         shown = times[f[F["row"]]]
         snap = f[F["snap"]]
+        contract = "" if is_money else (shares if is_shares else name(f[F["contract"]]))
         quote_time = times[int(snap_row[snap])] if 0 <= snap < len(snap_row) else shown
         fields = [
             shown, "" if f[F["trade"]] < 0 else str(f[F["trade"]]), EVENT_NAMES[event],
-            "" if is_money else (shares if is_shares else name(f[F["contract"]])), "buy" if quantity > 0 else "sell", str(abs(quantity)),
+            contract, "buy" if quantity > 0 else "sell", str(abs(quantity)),
             "1" if is_money or is_shares else str(MULTIPLIER), half_cents(f[F["price2"]]),
             *(("", "", "") if is_money else (money(f[F["bid"]]), money(f[F["ask"]]), half_cents(mid2))),
             money(f[F["fee"]]), shown if is_money else quote_time, KIND_NAMES[f[F["kind"]]],

@@ -1,6 +1,7 @@
 """The funnel: how many bars reach each step from the market to a fill, and which reason stops the others.
 
-A bar is stopped by the reason in its verdict. Stages stand in the order in which the engine asks.
+A bar is stopped by the reason in its verdict. Stages stand in the order in which the engine asks (that of gates
+on signals is strategies.gates.GATES).
 """
 
 from __future__ import annotations
@@ -17,27 +18,27 @@ if TYPE_CHECKING:
 # What a bar that comes through a stage has, and the reasons that stop bars there.
 STAGES: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("quotes are known", (Reason.NONE, Reason.NO_QUOTES, Reason.SCRIPTED)),
-    ("in session and entry window", (Reason.WEEKDAY, Reason.WINDOW, Reason.EXPIRY_DAY)),
+    ("in entry window", (Reason.WEEKDAY, Reason.WINDOW, Reason.EXPIRY_DAY)),
     ("no exit on the bar", tuple(c for c, (kind, _) in REASONS.items() if kind in ("exit", "adjust", "open"))),
     ("no order working", (Reason.ORDER_WORKING, Reason.CLOSE_WORKING, Reason.MISSED)),
     ("position free", (Reason.MAX_POSITIONS,)),
     ("schedule", (Reason.SCHEDULE, Reason.COOLDOWN)),
     ("signals are known", (Reason.SIGNAL_UNKNOWN,)),
-    ("consensus", (Reason.CONSENSUS,)),
-    ("stretch", (Reason.STRETCH,)),
-    ("fuzzy score", (Reason.SCORE,)),
-    ("fuzzy confidence", (Reason.CONFIDENCE,)),
+    ("events", (Reason.EVENT,)),
     ("regime", (Reason.REGIME,)),
-    ("IV rank", (Reason.IV_RANK,)),
     ("VIX", (Reason.VIX_LEVEL,)),
     ("term structure", (Reason.TERM,)),
+    ("IV rank", (Reason.IV_RANK,)),
     ("realised/implied", (Reason.VOL_RATIO,)),
+    ("consensus", (Reason.CONSENSUS,)),
+    ("stretch", (Reason.STRETCH,)),
     ("RSI", (Reason.RSI,)),
     ("ADX", (Reason.ADX,)),
     ("stochastic", (Reason.STOCHASTIC,)),
     ("volume", (Reason.VOLUME,)),
     ("moving average", (Reason.SMA_DISTANCE,)),
-    ("events", (Reason.EVENT,)),
+    ("fuzzy confidence", (Reason.CONFIDENCE,)),
+    ("fuzzy score", (Reason.SCORE,)),
     ("expiry", (Reason.NO_EXPIRY, Reason.EDGE_UNKNOWN)),
     ("short strikes", (Reason.NO_STRIKE,)),
     ("wings", (Reason.NO_WING,)),

@@ -8,6 +8,7 @@ import numpy as np
 
 from core.metrics import effective_trades, expectancy_standard_error, win_rate
 from core.report.campaigns import Campaigns
+from core.report.known import regime_of
 from core.types import REASONS, REGIMES, SIGNAL, T
 
 if TYPE_CHECKING:
@@ -83,14 +84,14 @@ def groups_of(result: BacktestResult, campaigns: Campaigns, signal: Any) -> dict
     first = trades[campaigns.first]
     dte = (market.exp.day[first[:, T["expiry"]]] - entry_day).astype(np.float64)
     percent = 100.0 * first[:, T["credit"]] / first[:, T["width"]]
-    reasons = [words for _, words in REASONS.values()]
+    codes = sorted(REASONS)
     hours = (market.row.minute[campaigns.decided] // 60).astype(np.int64)
     sorts: dict[str, tuple[Any, list[str]]] = {
-        "regime": (signal[SIGNAL["regime"], campaigns.decided], list(REGIMES)),
+        "regime": (regime_of(signal)[campaigns.decided], list(REGIMES)),
         "dte": bucketed(dte, DTE_EDGES, whole=True),
         "credit": bucketed(percent, CREDIT_EDGES),
         "iv_percentile": bucketed(signal[SIGNAL["iv_percentile"], campaigns.decided], IV_EDGES),
-        "exit_reason": (np.searchsorted(list(REASONS), campaigns.reason), reasons),
+        "exit_reason": (np.searchsorted(codes, campaigns.reason), [REASONS[code][1] for code in codes]),
         "weekday": ((entry_day.astype(np.int64) + 3) % 7, list(WEEKDAYS)),  # 1970-01-01 was a Thursday
         "hour": (hours, [f"{hour:02d}" for hour in range(24)]),
     }

@@ -1,4 +1,4 @@
-"""What explains a run: its groups, signals, rules, exposure and mechanical twin, put together once for page and files."""
+"""What explains a run: groups, signals, rules, exposure and mechanical twin, put together once for page and files."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ def group_tables(groups: dict[str, list[Group]]) -> list[tuple[str, list[list[An
 
 def factor_lines(factors: list[Factor]) -> list[list[str]]:
     """Name, winners' mean, losers' mean, difference, |difference| / se, interval."""
-    return [
-        [f.name.replace("_", " "), *(f"{v:.4g}" for v in (f.winners, f.losers)), f"{f.difference:+.3g}"]
-        + [f"{f.strength:.1f}", f"{f.low:+.3g} to {f.high:+.3g}"]
-        for f in factors
-    ]
+    lines = []
+    for f in factors:
+        means = (f"{f.winners:.4g}", f"{f.losers:.4g}", f"{f.difference:+.3g}")
+        lines.append([f.name.replace("_", " "), *means, f"{f.strength:.1f}", f"{f.low:+.3g} to {f.high:+.3g}"])
+    return lines
 
 
 def firing_lines(firings: list[Firing]) -> list[list[str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from core.types import REASON_NAMES, REGIMES, SIGNAL
+from core.types import REGIMES, SIGNAL, UNKNOWN_REGIME
 
 if TYPE_CHECKING:
     from backtest_engine import BacktestResult
@@ -43,25 +43,36 @@ def signals_of(result: BacktestResult) -> tuple[Any, Any]:
 
 
 def gates_of(result: BacktestResult) -> Gates:
-    """Every gate that fails on each row of the market, not the first alone."""
-    from strategies.gates import GATES, failing_gates
+    """Every gate that does not pass on each row of the market, not the first alone."""
+    from strategies.gates import GATES, failing, gates_from
+    from strategies.view import events_near
 
     signal, _ = signals_of(result)
-    names = tuple(REASON_NAMES[gate.reason] for gate in GATES)
-    return Gates(names, failing_gates(signal, result.config.values))
+    market, values = result.market, result.config.values
+    session = np.ascontiguousarray(market.row.session)
+    return Gates(GATES, failing(gates_from(values), signal, session, events_near(market, values)))
 
 
 def strengths_of(result: BacktestResult) -> Strengths:
-    """What each rule of the run's rule book fired on each row of the market."""
-    from strategies.view import rule_strengths
+    """What each rule of the run's rule book fired on each row of the market; 0 where an input is unknown."""
+    from fuzzy_engine import memberships, rule_strengths, rule_texts
+    from strategies.view import fuzzy_base, fuzzy_engine_of
 
     signal, _ = signals_of(result)
-    return Strengths(*rule_strengths(signal, result.config.values))
+    base = fuzzy_base(result.config.values)
+    engine = fuzzy_engine_of(base)
+    degree = np.empty((len(engine.variable), signal.shape[1]))
+    strength = np.empty((len(base.rules), signal.shape[1]))
+    for t, corners in enumerate(engine.corners.tolist()):
+        memberships(signal[engine.variable[t]], *corners, degree[t])
+    for r in range(len(strength)):
+        rule_strengths(engine, r, degree, strength[r])
+    return Strengths(tuple(rule_texts(base)), np.nan_to_num(strength))
 
 
 def regime_of(signal: Any) -> Any:
-    """REGIMES code of each row, int64."""
-    return signal[SIGNAL["regime"]].astype(np.int64)
+    """REGIMES code of each row, int64; where nothing is known that of the unknown regime."""
+    return np.nan_to_num(signal[SIGNAL["regime"]], nan=UNKNOWN_REGIME).astype(np.int64)
 
 
 def regime_names(signal: Any) -> list[str]:
