@@ -12,12 +12,15 @@ from core.quotes import leg_greeks
 from core.report.campaigns import campaigns_of, done
 from core.report.exposure import FEWEST_SESSIONS, credit_held, options_held, past_deviation, shares_held
 from core.report.factors import Strengths, factors_of, firings_of, welch
+from core.report.folder import adjustment_lines
 from core.report.funnel import STAGES, funnel, funnel_figures
 from core.report.groups import bucketed, grouped
 from core.report.insight_plots import LONG_SESSIONS, panels, regime_runs
 from core.report.known import Gates, failing_texts, strongest_texts
+from core.report.model import hedge_profit
 from core.types import (
     CALL,
+    CALL_SIDE,
     CRASH,
     EVENT_FILL,
     EVENT_HEDGE,
@@ -25,11 +28,13 @@ from core.types import (
     HIGH_VOL,
     RANGE,
     REASONS,
+    ROLL_PUT,
     SIGNAL,
     SIGNALS,
     TRADE_FIELDS,
     TREND_UP,
     VERDICT,
+    A,
     F,
     Reason,
     T,
@@ -286,3 +291,34 @@ def test_a_days_move_of_volatility_is_measured_on_the_past():
     assert np.isnan(moves[:FEWEST_SESSIONS]).all()
     assert moves[39] == pytest.approx(0.01, rel=0.03)
     assert moves[40] > 0.5
+
+
+# --- adjustments and the hedge ---------------------------------------------------------------------------
+
+
+def test_adjustments_name_campaign_part_and_the_strikes_of_a_roll():
+    run = trades_of({"campaign": 0}, {"campaign": 0})
+    common = {"row": 1, "decided": 0, "trade": 1, "contracts": 2, "new_short": 1, "new_long": 0}
+    made = [
+        {**common, "part": ROLL_PUT, "reason": Reason.ROLLED, "net": -35},
+        {**common, "part": CALL_SIDE, "reason": Reason.SIDE_STOP, "net": 120},
+        {},  # room that was not used
+    ]
+    run.ledger = SimpleNamespace(a_int=table_of(A, made))
+    run.market = SimpleNamespace(con=[SimpleNamespace(strike=39_500), SimpleNamespace(strike=40_000)])
+    assert adjustment_lines(run, ["10:00", "10:05"]) == [
+        "10:05,10:00,1,0,roll_put,rolled,2,-0.35,400.00,395.00",
+        "10:05,10:00,1,0,call_side,side_stop,2,1.20,,",
+    ]
+
+
+def test_the_hedge_earns_what_its_shares_brought_less_what_they_are_worth():
+    hedge = {"event": EVENT_HEDGE}
+    fills = fills_of(
+        {**hedge, "quantity": -30, "price2": 20_000, "fee": 100},  # 30 sold at $100, $1 of fees
+        {**hedge, "quantity": 10, "price2": 19_600},  # 10 bought back at $98
+        {"quantity": 1, "price2": 500},  # an option: none of the hedge's
+    )
+    row = SimpleNamespace(spot=np.array([100.0, 99.0]))
+    run = SimpleNamespace(fills=fills, market=SimpleNamespace(row=row), last_row=2)
+    assert hedge_profit(run) == 3000.0 - 980.0 - 20 * 99.0 - 1.0

@@ -426,7 +426,7 @@ def test_price_chart_shows_where_each_regime_ruled(tmp_path):
 
 def test_page_explains_the_run(run):
     _, page, _ = run
-    sections = {value for tag, value in page.with_attribute("id") if tag == "section"}
+    sections = {value for tag, value in page.with_attribute("id") if tag in ("section", "details")}
     assert {"twin", "exposure", "groups", "factors", "rules", "funnel"} <= sections
     assert "Full less mechanical: +1.00% a year (95%: -1.00 to +3.00), p = 0.200." in page.text()
     assert "range * 2 -191 -95" in page.text()  # both closed trades; fewer than five are marked
