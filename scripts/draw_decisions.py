@@ -160,15 +160,24 @@ def _panels(count: int, columns: int, width: float, height: float) -> Any:
     return figure, grid[:count]
 
 
+def window_of(low: float, high: float, terms: dict[str, list[float]]) -> tuple[float, float]:
+    """The part of a variable's range in which memberships change, with as much again around it."""
+    inner = [corner for corners in terms.values() for corner in corners if low < corner < high]
+    if not inner:
+        return low, high
+    room = 0.5 * (max(inner) - min(inner))
+    return max(low, min(inner) - room), min(high, max(inner) + room)
+
+
 def draw_memberships(variables: list[Any]) -> Any:
-    """One panel per variable, one trapezoid per term; a shoulder goes on to the edge."""
+    """One panel per variable, one trapezoid per term; a shoulder goes on beyond the picture."""
     figure, panels = _panels(len(variables), 3, 3.8, 2.3)
     for axes, (name, low, high, terms) in zip(panels, variables, strict=True):
         for colour, (term, (a, b, c, d)) in zip(COLOURS, terms.items(), strict=False):
             x = [low, a, b, c, d, high]
             y = [float(a == b), float(a == b), 1.0, 1.0, float(c == d), float(c == d)]
             axes.plot(x, y, color=colour, linewidth=1.6, label=term)
-        axes.set_xlim(low, high)
+        axes.set_xlim(*window_of(low, high, terms))
         axes.set_ylim(0.0, 1.05)
         axes.set_title(name.replace("_", " "), fontsize=9, loc="left", color=INK, pad=16)
         axes.legend(fontsize=7, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderpad=0)
