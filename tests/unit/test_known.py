@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
-from strategies.gates import GATE_REASONS, GATES
-from strategies.view import fuzzy_base, fuzzy_engine_of, view_of
 
 from core.report.folder import TRACE_COLUMNS, row_times, trace_lines
 from core.report.funnel import STAGES
+from core.report.insight import insight_of
 from core.report.known import failing_texts, gates_of, signals_of, strengths_of
 from core.types import GATE, REASON_NAMES, Reason
 from fuzzy_engine import fired
+from strategies.gates import GATE_REASONS, GATES
+from strategies.view import fuzzy_base, fuzzy_engine_of, view_of
 from tests import markets
 
 
@@ -57,3 +58,12 @@ def test_trace_has_a_value_for_every_column_of_every_bar(run):
     rows = [dict(zip(TRACE_COLUMNS, line.split(","), strict=True)) for line in lines]
     assert {row["first_gate"] for row in rows} <= {"", *REASON_NAMES.values()}
     assert any("vix" in row["failing_gates"] for row in rows) and any(":" in row["rule_1"] for row in rows)
+
+
+def test_a_run_is_compared_with_its_twin_only_if_a_signal_had_a_say(run):
+    assert set(insight_of(run).figures) == {"by_group", "twin"}
+    plain = markets.run_named("modelled")
+    insight = insight_of(plain)
+    assert set(insight.figures) == {"by_group"}
+    for groups in insight.groups.values():
+        assert sum(group.trades for group in groups) == len(insight.campaigns.first) > 0
