@@ -21,6 +21,7 @@ from core.config import ROOT, Config, read_fees
 from core.config import load as load_config
 from core.costs import costs_from, limit_cents, net_cents, package
 from core.errors import ConfigError
+from core.exposure import GREEKS, book_greeks
 from core.hedge import attend_hedge, hedge_row
 from core.jit import HOT, INNER, njit
 from core.market.store import Store, empty_market, market_of, rows_between
@@ -459,3 +460,5 @@ def warm() -> None:
     out = new_ledger(2, 1)
     run_rows(market, rules, costs, new_book(0, 1, 2), out, script_of(market, ()), 0, 0)
     attribute(market, out.t_int[:0], out.f_int[:0], 0, np.zeros((0, len(PARTS))))
+    none = np.zeros(0, np.int64)
+    book_greeks(market, none, none, none, none, none, none, np.zeros((0, len(GREEKS))))

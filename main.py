@@ -70,6 +70,7 @@ def build_parser() -> Parser:
     )
     market_options(backtest)
     backtest.add_argument("--report", default="html", metavar="LIST", help="html (default) or none")
+    backtest.add_argument("--cut", metavar="D", help="first session out of sample, against the mechanical twin (60%%)")
     backtest.add_argument("--trace", action="store_true", help="also write trace.csv, a row per bar")
     backtest.add_argument("--out", metavar="DIR", help="run folder (default reports/<run id>)")
     common(backtest)
@@ -244,6 +245,7 @@ def backtest_and_write(
     compiling = compile_if_cold(say)
     store = open_market(config["market.name"], config["market.seed"], say)
     if compiling is not None:
+        compile_signals(store, config)
         compiling.wait()
     import backtest_engine
     from core.report import folder as run_files
@@ -252,16 +254,30 @@ def backtest_and_write(
 
     result = backtest_engine.run(store, config)
     measured = measure(result)
+    insight = None
+    if painter is not None:
+        from core.report.insight import insight_of
+
+        insight = insight_of(result, args.cut)
+        measured.metrics.update(insight.figures)
     folder, run_id = run_files.run_folder(args.out, "backtest", config.hash(), started)
     logged = run_files.log_trial(config.hash(), store.hash)
     manifest = run_files.manifest_of(result, run_id, started, logged)
     run_files.write_run(folder, result, measured, manifest, args.trace)
-    if painter is not None:
+    if insight is not None:
         from core.report.html import write_html
 
-        write_html(folder, result, measured, manifest, painter)
+        write_html(folder, result, measured, manifest, insight, painter)
     value = {"run_id": run_id, "folder": str(folder), **measured.metrics}
     show(args, value, summary_lines(result, measured.metrics, folder))
+
+
+def compile_signals(store: Any, config: settings.Config) -> None:
+    """Compile what the report needs beside the engine, while the engine is compiled in the other process."""
+    from core.market.store import market_of
+    from strategies.view import view_of
+
+    view_of(market_of(store), store.columns, config.values, always=True)
 
 
 def compile_if_cold(say: Callable[[str], None]) -> subprocess.Popen[bytes] | None:

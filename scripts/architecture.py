@@ -45,7 +45,7 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
     ),
     3: (
         "book, positions, where profit came from",
-        ("core.attribution", "core.hedge", "core.portfolio", "core.positions", "core.scripted"),
+        ("core.attribution", "core.exposure", "core.hedge", "core.portfolio", "core.positions", "core.scripted"),
     ),
     # Costs stand beside the decisions: an exit asks what closing would cost.
     2: (

@@ -1,4 +1,4 @@
-"""Draws diagrams/*.png from the code: the layers with their real imports, and the way of the data.
+"""Draws diagrams/*.png from the code: layers with their real imports, the way of the data, and how it decides.
 
 What is drawn is kept inside each picture as text, so that a test can tell a picture that the code has
 outgrown. The same code gives the same bytes. After a module or an import has changed, run
@@ -13,6 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from scripts import draw_decisions as decisions
 from scripts.architecture import LAYERS, ROOT, edges, layer_of, modules, place_of
 
 Point = tuple[float, float]
@@ -55,6 +56,7 @@ def facts(root: Path = ROOT) -> dict[str, Any]:
             "imports": sorted([a, b] for a, b in imports if a != b and {a, b} <= places),
         },
         "data_flow.png": {"boxes": drawn, "arrows": [pair for pair in arrows if set(pair) <= set(drawn)]},
+        **decisions.facts(root),
     }
 
 
@@ -141,7 +143,7 @@ def draw_data_flow(shown: dict[str, Any]) -> Any:
 
 def picture(name: str, shown: dict[str, Any]) -> bytes:
     """The PNG of one diagram, its facts inside."""
-    figure = draw_layers(shown) if name == "layers.png" else draw_data_flow(shown)
+    figure = {"layers.png": draw_layers, "data_flow.png": draw_data_flow, **decisions.DRAWN}[name](shown)
     file = BytesIO()
     figure.savefig(file, metadata={"Software": None, "Description": json.dumps(shown)})
     return file.getvalue()

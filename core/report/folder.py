@@ -19,24 +19,35 @@ import numpy as np
 from core.errors import DataError
 from core.jit import ROOT, code_hash
 from core.market.calendar import day_text, iso_prefixes
+from core.report.known import failing_texts, gates_of, regime_names, signals_of, strengths_of, strongest_texts
 from core.report.measure import Measured
 from core.types import (
     CALL,
+    CALL_SIDE,
     CASH,
     CASH_AM,
     DRAWDOWN,
+    EVENT_HEDGE,
     EVENT_INTEREST,
     EVENT_NAMES,
+    GATE,
     KIND_NAMES,
     LEG_NAMES,
     LIQUIDATION,
     MARKS,
     MULTIPLIER,
+    ONE_SHORT_CALL,
+    ONE_SHORT_PUT,
     PHYSICAL_PM,
+    PUT_SIDE,
     REASON_NAMES,
     REASONS,
+    ROLL_CALL,
+    ROLL_PUT,
+    SIGNAL,
     SOFT,
     VERDICT,
+    A,
     F,
     T,
 )
@@ -50,6 +61,21 @@ TRADE_COLUMNS = (
     "call_short call_long contracts credit debit fees pnl max_adverse max_favourable max_loss exit_reason "
     "stop_overshoot quote_kinds attr_delta attr_gamma attr_theta attr_vega attr_spread attr_residual"
 ).split()
+TRACE_SIGNALS = {"score": ".4f", "confidence": ".4f", "consensus": ".4f", "iv_percentile": ".2f", "vix": ".2f"}
+TRACE_COLUMNS = (
+    *("time", "spot", "verdict", "reason", "soft_marks", "regime"),
+    *TRACE_SIGNALS,
+    *("first_gate", "failing_gates", "rule_1", "rule_2"),
+)
+ADJUSTMENT_COLUMNS = "time decided trade_id campaign_id part reason contracts net new_short new_long".split()
+PART_NAMES = {
+    PUT_SIDE: "put_side",
+    CALL_SIDE: "call_side",
+    ONE_SHORT_PUT: "short_put",
+    ONE_SHORT_CALL: "short_call",
+    ROLL_PUT: "roll_put",
+    ROLL_CALL: "roll_call",
+}
 FILL_COLUMNS = "time trade_id event contract side quantity multiplier price bid ask mid fee quote_time kind".split()
 
 
@@ -115,7 +141,7 @@ def trade_lines(result: BacktestResult, parts: Any, times: list[str]) -> list[st
         ]
         part = [f"{p / 100:.2f}" for p in parts[i]]
         fields = [
-            str(i), str(i), structure, times[t[T["decided"]]], times[t[T["opened"]]],
+            str(i), str(t[T["campaign"]]), structure, times[t[T["decided"]]], times[t[T["opened"]]],
             times[t[T["exit_decided"]]] if closed else "", times[t[T["closed"]]] if closed else "",
             day_text(result.market.exp[t[T["expiry"]]].day), *strikes, str(t[T["contracts"]]),
             money(t[T["credit"]]), money(t[T["debit"]]) if closed else "", money(t[T["fees"]]),
@@ -129,22 +155,43 @@ def trade_lines(result: BacktestResult, parts: Any, times: list[str]) -> list[st
 
 
 def fill_lines(result: BacktestResult, times: list[str]) -> list[str]:
-    name = contract_names(result)
+    name, shares = contract_names(result), roots_by_style(result).get(PHYSICAL_PM, "")
     snap_row = np.asarray(result.store.columns["q_row"])
     lines = []
     for f in result.fills.tolist():
         event = f[F["event"]]
         quantity, mid2 = f[F["quantity"]], f[F["bid"]] + f[F["ask"]]
-        is_money = event == EVENT_INTEREST
+        is_money, is_shares = event == EVENT_INTEREST, event == EVENT_HEDGE
         shown = times[f[F["row"]]]
         snap = f[F["snap"]]
+        contract = "" if is_money else (shares if is_shares else name(f[F["contract"]]))
         quote_time = times[int(snap_row[snap])] if 0 <= snap < len(snap_row) else shown
         fields = [
             shown, "" if f[F["trade"]] < 0 else str(f[F["trade"]]), EVENT_NAMES[event],
-            "" if is_money else name(f[F["contract"]]), "buy" if quantity > 0 else "sell", str(abs(quantity)),
-            "1" if is_money else str(MULTIPLIER), half_cents(f[F["price2"]]),
+            contract, "buy" if quantity > 0 else "sell", str(abs(quantity)),
+            "1" if is_money or is_shares else str(MULTIPLIER), half_cents(f[F["price2"]]),
             *(("", "", "") if is_money else (money(f[F["bid"]]), money(f[F["ask"]]), half_cents(mid2))),
             money(f[F["fee"]]), shown if is_money else quote_time, KIND_NAMES[f[F["kind"]]],
+        ]  # fmt: skip
+        lines.append(",".join(fields))
+    return lines
+
+
+def adjustment_lines(result: BacktestResult, times: list[str]) -> list[str]:
+    """One line per part closed or side rolled; net in $/share, positive paid; the new strikes of a roll."""
+
+    def strike(contract: int) -> str:
+        return money(int(result.market.con[contract].strike)) if contract >= 0 else ""
+
+    lines = []
+    made = result.ledger.a_int[result.ledger.a_int[:, A["contracts"]] > 0]
+    for a in made.tolist():
+        rolls = a[A["part"]] in (ROLL_PUT, ROLL_CALL)
+        fields = [
+            times[a[A["row"]]], times[a[A["decided"]]], str(a[A["trade"]]),
+            str(result.trades[a[A["trade"]], T["campaign"]]), PART_NAMES[a[A["part"]]],
+            REASON_NAMES[a[A["reason"]]], str(a[A["contracts"]]), money(a[A["net"]]),
+            *(strike(a[A[name]]) if rolls else "" for name in ("new_short", "new_long")),
         ]  # fmt: skip
         lines.append(",".join(fields))
     return lines
@@ -170,13 +217,28 @@ def decision_lines(result: BacktestResult, times: list[str]) -> list[str]:
     ]
 
 
+def known_texts(result: BacktestResult) -> list[list[str]]:
+    """Columns of trace.csv on what was known on each row of the run; an unknown number is empty."""
+    cut = slice(result.first_row, result.last_row)
+    signal, gate = signals_of(result)
+    signal = signal[:, cut]
+    columns = [regime_names(signal)]
+    for name, form in TRACE_SIGNALS.items():
+        values = signal[SIGNAL[name]]
+        columns.append([format(v, form) if v == v else "" for v in values.tolist()])
+    columns.append([REASON_NAMES[code] if code else "" for code in gate[GATE, cut].tolist()])
+    columns.append(failing_texts(gates_of(result), cut))
+    return [*columns, *strongest_texts(strengths_of(result), cut)]
+
+
 def trace_lines(result: BacktestResult, times: list[str]) -> list[str]:
     spot = result.market.row.spot[result.first_row : result.last_row]
     verdict, soft = result.ledger.codes[VERDICT].tolist(), result.ledger.codes[SOFT].tolist()
     shown = times[result.first_row : result.last_row]
+    known = map(",".join, zip(*known_texts(result), strict=True))
     return [
-        f"{time},{price:.2f},{REASONS[code][0]},{REASON_NAMES[code]},{flag}"
-        for time, price, code, flag in zip(shown, spot.tolist(), verdict, soft, strict=True)
+        f"{time},{price:.2f},{REASONS[code][0]},{REASON_NAMES[code]},{flag},{more}"
+        for time, price, code, flag, more in zip(shown, spot.tolist(), verdict, soft, known, strict=True)
     ]
 
 
@@ -250,11 +312,12 @@ def write_run(folder: Path, result: BacktestResult, measured: Measured, manifest
     """All files of a run but its pictures."""
     times = row_times(result)
     write_csv(folder / "trades.csv", TRADE_COLUMNS, trade_lines(result, measured.parts, times))
+    write_csv(folder / "adjustments.csv", ADJUSTMENT_COLUMNS, adjustment_lines(result, times))
     write_csv(folder / "fills.csv", FILL_COLUMNS, fill_lines(result, times))
     columns = ("time", "cash", "marks", "equity", "drawdown", "liquidation")
     write_csv(folder / "equity.csv", columns, equity_lines(result, times))
     write_csv(folder / "decisions.csv", ("month", "verdict", "reason", "bars"), decision_lines(result, times))
     if trace:
-        write_csv(folder / "trace.csv", ("time", "spot", "verdict", "reason", "soft_marks"), trace_lines(result, times))
+        write_csv(folder / "trace.csv", TRACE_COLUMNS, trace_lines(result, times))
     for name, value in (("metrics.json", measured.metrics), ("manifest.json", manifest)):
         (folder / name).write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -13,8 +13,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from core.errors import DataError
-from core.report import plots
+from core.report import insight_plots, plots
+from core.report.insight import Insight, insight_values
+from core.report.known import regime_of
 from core.report.measure import Measured, dollars
 from core.report.model import (
     TRADE_COLUMNS,
@@ -79,24 +83,40 @@ def curves_of(result: BacktestResult) -> Curves:
     return Curves(times, equity[kept], liquidation[kept], drawdown[kept], held)
 
 
-def price_figure(result: BacktestResult, facts: TradeFacts) -> plots.Figure:
-    """Every trade over the underlying."""
+def bands_of(result: BacktestResult, signal: Any) -> list[dict[str, Any]]:
+    """The regime behind the price, by the rows of the run."""
+    rows = np.arange(result.first_row, result.last_row)
+    session = result.market.row.session[rows].astype(np.int64)
+    runs = insight_plots.regime_runs(regime_of(signal)[rows], session)
+    ends = (clock_text(result, rows[at]) for at in (runs.first, runs.end))
+    return insight_plots.regime_bands(runs, *ends)
+
+
+def price_figure(result: BacktestResult, facts: TradeFacts, signal: Any) -> plots.Figure:
+    """Every trade over the underlying, regimes behind."""
     spot = result.market.row.spot[result.first_row : result.last_row]
     kept = plots.kept_rows(spot)
     times = clock_text(result, kept + result.first_row)
-    return plots.trades_figure(times, spot[kept], segments(result, facts))
+    return plots.trades_figure(times, spot[kept], segments(result, facts), bands_of(result, signal))
 
 
-def figures_of(result: BacktestResult, measured: Measured, curves: Curves, facts: TradeFacts) -> dict[str, Any]:
+def figures_of(
+    result: BacktestResult, measured: Measured, curves: Curves, facts: TradeFacts, insight: Insight
+) -> dict[str, Any]:
     """Every figure by the id of its place on the page; those of trades only where there are trades."""
-    figures = {"equity": plots.equity_figure(*curves), "trades": price_figure(result, facts)}
+    figures = {"equity": plots.equity_figure(*curves), "trades": price_figure(result, facts, insight.signal)}
     if len(result.trades):
+        times = clock_text(result, insight.exposure.rows)
+        figures["exposure"] = insight_plots.exposure_figure(times, insight.exposure)
         figures["dte"] = plots.distribution_figure(facts.dte, "days", at_least=1.0)
         figures["credit"] = plots.distribution_figure(facts.credit, "$")
         figures["share"] = plots.distribution_figure(facts.share, "%", at_least=0.5)
     if facts.closed.any():
         figures["pnl"] = plots.distribution_figure(facts.pnl[facts.closed], "$", signed=True)
+        figures["by_regime"] = insight_plots.regime_bars(insight.groups["regime"])
         figures["cause"] = plots.attribution_figure(measured.metrics["attribution"])
+    if insight.factors:
+        figures["factors"] = insight_plots.factor_figure(insight.factors)
     return figures
 
 
@@ -124,20 +144,21 @@ def write_html(
     result: BacktestResult,
     measured: Measured,
     manifest: dict[str, Any],
+    insight: Insight,
     painter: plots.Painter | None = None,
 ) -> None:
     """Write report.html and equity.png into the run folder; a painter started earlier saves its start-up."""
     import jinja2
     from markupsafe import Markup
 
-    values = report_values(result, measured, manifest)
+    values = report_values(result, measured, manifest) | insight_values(insight)
     curves, facts = curves_of(result), trade_facts(result)
     title = " ".join([values["market"], values["structure"], values["quotes"] if values["badge"] else ""]).strip()
     painter = painter or plots.Painter()
     painter.draw(folder / "equity.png", *curves[:4], title)
     data = {
         "palette": plots.PALETTE,
-        "figures": figures_of(result, measured, curves, facts),
+        "figures": figures_of(result, measured, curves, facts, insight),
         "trades": {"columns": TRADE_COLUMNS, "rows": trade_rows(result, facts)},
     }
     environment = jinja2.Environment(

@@ -8,6 +8,8 @@ import numpy as np
 
 from core.attribution import PARTS, attribute, carried_errors
 from core.metrics import Trades, summarise
+from core.report.campaigns import campaigns_of, done
+from core.report.funnel import funnel, funnel_figures
 from core.types import (
     CARRIED,
     EVENT_INTEREST,
@@ -161,10 +163,10 @@ def warnings_of(result: BacktestResult, metrics: dict[str, Any], parts: Any) -> 
     soft = float(np.mean(result.ledger.codes[SOFT][open_risk(result)])) if closed or metrics["open_trades"] else 0.0
     if soft > SOFT_SHARE:
         found.append(f"{soft:.0%} of the bars in a trade are marked from carried surfaces, not from two-sided quotes.")
-    done = result.trades[:, T["closed"]] >= 0
-    gross = np.abs(parts[done, :-1]).sum()
-    if gross and abs(parts[done, -1]).sum() > WIDE_RESIDUAL * gross:
-        found.append(f"Greeks leave {abs(parts[done, -1]).sum() / gross:.0%} of gross P&L unexplained.")
+    ended = result.trades[:, T["closed"]] >= 0
+    gross = np.abs(parts[ended, :-1]).sum()
+    if gross and abs(parts[ended, -1]).sum() > WIDE_RESIDUAL * gross:
+        found.append(f"Greeks leave {abs(parts[ended, -1]).sum() / gross:.0%} of gross P&L unexplained.")
     settled = result.trades[:, T["reason"]] == Reason.SETTLED
     physical = result.market.exp.style[result.trades[:, T["expiry"]]] == PHYSICAL_PM
     if (settled & physical).any():
@@ -189,7 +191,7 @@ def measure(result: BacktestResult) -> Measured:
     parts = np.zeros((len(result.trades), len(PARTS)))
     attribute(result.market, result.trades, result.fills, result.last_row - 1, parts)
     closed = result.trades[:, T["closed"]] >= 0
-    done = result.trades[closed]
+    campaigns = done(campaigns_of(result))
     ses, row = result.market.ses, result.market.row
     equity = dollars(result.equity)
     at_close = closing_rows(result)
@@ -217,14 +219,15 @@ def measure(result: BacktestResult) -> Measured:
         bar_open_risk=open_risk(result),
         starting_cash_usd=float(result.config["account.starting_cash"]),
         trades=Trades(
-            pnl_usd=dollars(done[:, T["pnl"]]),
-            entry_day=ses.day[row.session[done[:, T["opened"]]]],
-            exit_day=ses.day[row.session[done[:, T["closed"]]]],
-            margin_usd=dollars(done[:, T["max_loss"]]),
+            pnl_usd=dollars(campaigns.pnl),
+            entry_day=ses.day[row.session[campaigns.opened]],
+            exit_day=ses.day[row.session[campaigns.ended]],
+            margin_usd=dollars(campaigns.margin),
         ),
         open_trades=int((~closed).sum()),
         other=other,
         cash_returns=cash_returns(result),
     )
     metrics["warnings"] = warnings_of(result, metrics, parts)
+    metrics["funnel"] = funnel_figures(funnel(result))
     return Measured(metrics, parts)

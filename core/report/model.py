@@ -13,9 +13,10 @@ import numpy as np
 from core.errors import DataError
 from core.market.calendar import day_text
 from core.report.folder import kinds_text
+from core.report.funnel import funnel, shown_stages
 from core.report.measure import FEW_TRADES, Measured, closing_rows, dollars, open_risk, session_range
 from core.report.plots import rounded
-from core.types import EVENT_INTEREST, KIND_NAMES, REASONS, SOFT, VERDICT, F, T
+from core.types import EVENT_HEDGE, EVENT_INTEREST, KIND_NAMES, REASONS, SOFT, VERDICT, F, T
 
 if TYPE_CHECKING:
     from backtest_engine import BacktestResult
@@ -146,12 +147,23 @@ def verdict_of(metrics: dict[str, Any], badge: str, main_reason: str) -> Verdict
     return Verdict(tone if net else "none", headline + where, " ".join(words))
 
 
+def hedge_profit(result: BacktestResult) -> float:
+    """P&L of the hedge in shares after fees, $; shares still held count at the last price."""
+    fills = result.fills[result.fills[:, F["event"]] == EVENT_HEDGE]
+    quantity = fills[:, F["quantity"]]
+    paid = (quantity * fills[:, F["price2"]]).sum() / 200.0 + fills[:, F["fee"]].sum() / 100.0
+    return round(float(quantity.sum() * result.market.row.spot[result.last_row - 1] - paid), 2)
+
+
 def reconciliation(result: BacktestResult, metrics: dict[str, Any]) -> str:
     """Net profit taken apart into what closed, what is open and what cash earned; exact in cents."""
     closed = result.trades[:, T["closed"]] >= 0
     done = float(dollars(result.trades[closed, T["pnl"]].sum()))
-    rest = round(metrics["net_profit"] - done - metrics["interest"], 2) + 0.0
+    hedge = hedge_profit(result)
+    rest = round(metrics["net_profit"] - done - metrics["interest"] - hedge, 2) + 0.0
     parts = f"closed trades {usd(done)}, trades open at the end {usd(rest)}, interest {usd(metrics['interest'])}"
+    if hedge:
+        parts += f", shares of the hedge {usd(hedge)}"
     return f"Net profit {usd(metrics['net_profit'])} = {parts}."
 
 
@@ -177,6 +189,13 @@ def reason_bars(result: BacktestResult) -> list[Bar]:
         share = 100.0 * counts[code] / counts.sum()
         bars.append(Bar(f"{verdict}: {words}", share, f"{share:.1f}% ({counts[code]:,})", verdict))
     return bars
+
+
+def funnel_rows(result: BacktestResult) -> list[tuple[str, str, str, str]]:
+    """(stage, bars, share of all bars, bars it stopped) of every stage that says something."""
+    stages = shown_stages(funnel(result))
+    whole = stages[0].bars
+    return [(s.name, f"{s.bars:,}", f"{s.bars / whole:.2%}", f"{s.stopped:,}" if s.stopped else "") for s in stages]
 
 
 def fill_bars(result: BacktestResult) -> list[Bar]:
@@ -353,6 +372,7 @@ def report_values(result: BacktestResult, measured: Measured, manifest: dict[str
         "reconciliation": reconciliation(result, metrics),
         "years": monthly_returns(result.market.ses.day[ses], equity, metrics["starting_cash"]),
         "reasons": reasons,
+        "funnel": funnel_rows(result),
         "fill_bars": fill_bars(result),
         "pnl_bars": pnl_bars(result),
         "settings": settings_rows(manifest),

@@ -26,11 +26,25 @@ PALETTE = {
         **{"page": "#f3f5f7", "card": "#ffffff", "ink": "#1a2027", "muted": "#5b6672", "grid": "#e2e6ea"},
         **{"axis": "#aab3bd", "gain": "#0072b2", "loss": "#d55e00", "fall": "rgba(213,94,0,0.25)"},
         **{"second": "#a3578c", "warn": "#fff3d6", "edge": "#e69f00"},
+        **{
+            "range": "#edf1f5",
+            "high_vol": "#faeab4",
+            "trend_up": "#bfe0f5",
+            "trend_down": "#f7cfae",
+            "crash": "#cfa5c3",
+        },
     },
     "dark": {
         **{"page": "#101317", "card": "#191e24", "ink": "#e7ebef", "muted": "#9ba7b4", "grid": "#2c333b"},
         **{"axis": "#56616d", "gain": "#56b4e9", "loss": "#f28e2b", "fall": "rgba(242,142,43,0.30)"},
         **{"second": "#d9a3cb", "warn": "#3a2f14", "edge": "#e69f00"},
+        **{
+            "range": "#222a32",
+            "high_vol": "#4d431c",
+            "trend_up": "#1c4763",
+            "trend_down": "#5f3a1d",
+            "crash": "#5f3557",
+        },
     },
 }
 RESULTS = ("won", "lost", "open")
@@ -175,9 +189,15 @@ def strike_lines(trades: list[Segments], result: str, legs: str) -> dict[str, An
     return line(x, y, f"{result} ({legs} strikes)", COLOUR[result], hoverinfo="skip", legendgroup=result, **look)
 
 
-def trades_figure(times: list[str], spot: Any, trades: list[Segments]) -> Figure:
-    """The underlying with each structure's strikes from entry to exit, and a mark where it ended."""
-    data = [line(times, rounded(spot), "underlying", "@ink", width=1.0, hovertemplate="%{y:$,.2f}<extra></extra>")]
+def trades_figure(times: list[str], spot: Any, trades: list[Segments], bands: list[dict[str, Any]]) -> Figure:
+    """The underlying with each structure's strikes from entry to exit, and a mark where it ended.
+
+    bands : traces behind it on the second y axis, which runs from 0 to 1 (core.report.insight_plots.regime_bands)
+    """
+    data = [
+        *bands,
+        line(times, rounded(spot), "underlying", "@ink", width=1.0, hovertemplate="%{y:$,.2f}<extra></extra>"),
+    ]
     for result in RESULTS:
         chosen = [trade for trade in trades if trade.result == result]
         if not chosen:
@@ -201,8 +221,9 @@ def trades_figure(times: list[str], spot: Any, trades: list[Segments]) -> Figure
         )
     time = date_axis(times)
     margin = {"l": 8, "r": 12, "t": 36 if "rangeselector" in time else 12, "b": 8}
-    price = axis(tickprefix="$")
-    return {"data": data, "layout": layout(xaxis=time, yaxis=price, hovermode="closest", margin=margin)}
+    price = axis(tickprefix="$", **({"overlaying": "y2", "tickmode": "auto"} if bands else {}))
+    behind = {"yaxis2": {"range": [0, 1], "visible": False, "fixedrange": True}} if bands else {}
+    return {"data": data, "layout": layout(xaxis=time, yaxis=price, hovermode="closest", margin=margin, **behind)}
 
 
 def distribution_figure(values: Any, unit: str, signed: bool = False, at_least: float = 0.01) -> Figure:

@@ -6,6 +6,8 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.report.twin import difference_text
+
 if TYPE_CHECKING:
     from backtest_engine import BacktestResult
 
@@ -15,6 +17,20 @@ WIDTH = 100
 def text(value: Any, form: str) -> str:
     """A figure, or n/a where it is undefined."""
     return "n/a" if value is None else form.format(value)
+
+
+def twin_lines(twin: dict[str, Any]) -> list[str]:
+    """Against the same strategy without its intelligence, in two lines."""
+    part = twin["out_of_sample"]
+    if part is None:
+        return [f"mechanical twin: {twin['verdict']}"]
+    full, mechanical = part["full"], part["mechanical"]
+    figures = f"net ${full['net_profit']:,.0f} against ${mechanical['net_profit']:,.0f}"
+    ratios = f"Sharpe {text(full['sharpe'], '{:.2f}')} against {text(mechanical['sharpe'], '{:.2f}')}"
+    return [
+        f"mechanical twin, from {part['start']} on: {figures}, {ratios}",
+        f"{twin['verdict']}: {difference_text(part['difference'])}",
+    ]
 
 
 def summary_lines(result: BacktestResult, metrics: dict[str, Any], folder: Path) -> list[str]:
@@ -44,4 +60,6 @@ def summary_lines(result: BacktestResult, metrics: dict[str, Any], folder: Path)
     lines += [f"{a:14} {b:34} {c:16} {d}" for a, b, c, d in rows]
     parts = ", ".join(f"{name} {value:+,.0f}" for name, value in m["attribution"].items())
     lines += textwrap.wrap(f"P&L of closed trades by cause ($): {parts}", WIDTH, subsequent_indent="  ")
+    if "twin" in m:
+        lines += twin_lines(m["twin"])
     return [*lines, f"run folder: {folder}"]

@@ -163,14 +163,16 @@ def test_a_truncated_or_foreign_store_is_a_data_error(stores, monkeypatch, tmp_p
 
 # ---------------------------------------------------------------- a run
 
-FILES = {"manifest.json", "metrics.json", "trades.csv", "fills.csv", "equity.csv", "decisions.csv"}
+FILES = {"manifest.json", "metrics.json", "equity.csv", "decisions.csv"} | {
+    *("trades.csv", "fills.csv", "adjustments.csv")
+}
 METRICS = (
     "start end bars starting_cash net_profit net_profit_pct cagr max_drawdown max_drawdown_pct "
     "net_profit_over_max_drawdown sharpe sortino calmar psr profit_factor expectancy expectancy_se trades "
     "open_trades wins losses win_rate avg_win avg_loss largest_win largest_loss worst_day cvar_95 "
     "time_in_market return_on_margin_days fees slippage_paid interest break_even_slippage_per_package "
     "break_even_slippage_half_spreads buy_and_hold_pct effective_trades share_fills_modelled "
-    "share_pnl_modelled attribution warnings"
+    "share_pnl_modelled attribution warnings funnel"
 ).split()
 TRADES = (
     "trade_id campaign_id structure entry_time exit_time expiry put_long put_short call_short call_long "

@@ -16,7 +16,12 @@ from core.market.calendar import day_number
 from core.market.store import Store
 from core.metrics import Trades, summarise
 from core.report import plots
+from core.report.campaigns import campaigns_of, done
+from core.report.exposure import Exposure
+from core.report.factors import Factor, Firing
+from core.report.groups import groups_of
 from core.report.html import curves_of, figures_of, for_script, write_html
+from core.report.insight import Insight
 from core.report.measure import Measured
 from core.report.model import (
     MODELLED,
@@ -29,6 +34,7 @@ from core.report.model import (
     trade_rows,
     verdict_of,
 )
+from core.report.twin import Difference
 from core.types import (
     CALL,
     CASH,
@@ -36,13 +42,18 @@ from core.types import (
     DRAWDOWN,
     EXPIRY,
     FILL_FIELDS,
+    HIGH_VOL,
     KIND_QUOTED,
     LIQUIDATION,
     PUT,
+    RANGE,
     ROW,
     SESSION,
+    SIGNAL,
+    SIGNALS,
     TRADE_FIELDS,
     VERDICT,
+    A,
     F,
     Ledger,
     Market,
@@ -109,6 +120,7 @@ def small_result(folder, trades=TRADES, quotes="real"):
     codes[VERDICT, :50] = Reason.NO_QUOTES
     codes[VERDICT, 50:] = Reason.WINDOW
     table = np.array(trades, np.int64).reshape(-1, len(TRADE_FIELDS))
+    table[:, T["campaign"]] = np.arange(len(table))
     fills = np.zeros((4 * len(table), len(FILL_FIELDS)), np.int64)
     fills[:, F["kind"]] = KIND_QUOTED
     return BacktestResult(
@@ -119,7 +131,7 @@ def small_result(folder, trades=TRADES, quotes="real"):
         costs=None,
         first_row=0,
         last_row=rows,
-        ledger=Ledger(rows=values, codes=codes, t_int=table, f_int=fills),
+        ledger=Ledger(rows=values, codes=codes, t_int=table, f_int=fills, a_int=np.zeros((0, len(A)), np.int64)),
         trades=table,
         fills=fills,
         missed=0,
@@ -174,8 +186,33 @@ def written(folder, changes=None, warnings=(NASTY,), share_modelled=0.0, **made)
     folder.mkdir(exist_ok=True)
     result = small_result(folder, **made)
     measured = small_measured(result, warnings, share_modelled)
-    write_html(folder, result, measured, small_manifest(result, **(changes or {})))
+    write_html(folder, result, measured, small_manifest(result, **(changes or {})), small_insight(result))
     return (folder / "report.html").read_text(encoding="utf-8"), measured
+
+
+def small_insight(result):
+    """What explains the small run: two days of a range, then high volatility; drawn signals, a made-up twin."""
+    rows = len(result.market.row)
+    signal = np.random.default_rng(3).normal(size=(len(SIGNALS), rows))
+    signal[SIGNAL["regime"]] = np.where(np.arange(rows) < 2 * BARS, RANGE, HIGH_VOL)
+    campaigns = done(campaigns_of(result))
+    curve = np.array([1.0, np.nan, -3.0])
+    exposure = Exposure(np.arange(1, 4) * BARS - 1, *[curve] * 6, np.array([0, 5, 5]), np.array([True, False, False]))
+    figures = dict.fromkeys(("net_profit", "sharpe", "psr", "trades", "effective_trades", "max_drawdown"))
+    difference = Difference(0.01, -0.01, 0.03, 0.2)._asdict()
+    part = {"start": "2018-01-30", "end": "2018-01-31", "full": figures, "mechanical": figures}
+    return Insight(
+        signal=signal,
+        campaigns=campaigns,
+        groups=groups_of(result, campaigns, signal),
+        factors=[Factor("vix", 15.0, 20.0, -5.0, -7.0, -3.0, 4.9, 2.5)] if len(campaigns.first) else [],
+        firings=[Firing(f"if vix is {NASTY} then 1", 0.5, None, 0.25)],
+        exposure=exposure,
+        twin={
+            **{"settings": {"strategy.filters.vix_max": 20.0}, "cut": "2018-02-01", "verdict": "no significant"},
+            **{"in_sample": {**part, "difference": difference}, "out_of_sample": {**part, "difference": difference}},
+        },
+    )
 
 
 class Page(HTMLParser):
@@ -366,12 +403,34 @@ def test_trade_table_shows_each_trade_and_leaves_an_open_one_without_result(tmp_
 
 def test_price_chart_draws_four_strikes_of_each_trade_from_entry_to_exit(tmp_path):
     result = small_result(tmp_path)
-    figure = figures_of(result, small_measured(result), curves_of(result), trade_facts(result))["trades"]
+    facts, insight = trade_facts(result), small_insight(result)
+    figure = figures_of(result, small_measured(result), curves_of(result), facts, insight)["trades"]
     won = [trace for trace in figure["data"] if trace.get("legendgroup") == "won"]
     assert won[0]["y"] == [95.0, 95.0, None, 105.0, 105.0, None]
     assert won[1]["y"] == [90.0, 90.0, None, 110.0, 110.0, None]
     assert won[0]["x"][:2] == ["2018-01-30 10:25", "2018-01-31 10:35"]
     assert {trace["marker"]["symbol"] for trace in figure["data"] if "marker" in trace} == set(plots.SYMBOL.values())
+
+
+def test_price_chart_shows_where_each_regime_ruled(tmp_path):
+    result = small_result(tmp_path)
+    facts, insight = trade_facts(result), small_insight(result)
+    figure = figures_of(result, small_measured(result), curves_of(result), facts, insight)["trades"]
+    bands = {trace["name"]: trace for trace in figure["data"] if trace.get("yaxis") == "y2"}
+    assert set(bands) == {"range", "high vol"}
+    start, change, end = "2018-01-30 09:35", "2018-02-01 09:35", "2018-02-01 16:00"
+    assert bands["range"]["x"] == [start, start, change, change, None]
+    assert bands["high vol"]["x"] == [change, change, end, end, None]
+    assert all(trace["fillcolor"][1:] in plots.PALETTE["light"] for trace in bands.values())
+
+
+def test_page_explains_the_run(run):
+    _, page, _ = run
+    sections = {value for tag, value in page.with_attribute("id") if tag in ("section", "details")}
+    assert {"twin", "exposure", "groups", "factors", "rules", "funnel"} <= sections
+    assert "Full less mechanical: +1.00% a year (95%: -1.00 to +3.00), p = 0.200." in page.text()
+    assert "range * 2 -191 -95" in page.text()  # both closed trades; fewer than five are marked
+    assert "1 sessions hold a leg without known greeks" in page.text()
 
 
 def test_plotly_accepts_every_figure_in_both_schemes(run):
