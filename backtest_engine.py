@@ -24,7 +24,7 @@ from core.errors import ConfigError
 from core.exposure import GREEKS, book_greeks
 from core.hedge import attend_hedge, hedge_row
 from core.jit import HOT, INNER, njit
-from core.market.store import Store, empty_market, market_of, rows_between
+from core.market.store import Store, depth_of, empty_market, market_of, rows_between
 from core.portfolio import (
     IDLE,
     T_PNL,
@@ -118,7 +118,7 @@ def signal_gate(m, book, r):
     return 0 if book.head.due > 0 else m.gate[GATE, r]
 
 
-@njit(**INNER)
+@njit(**HOT)
 def order_row(m, book, r, r1):
     """Next row in [r, r1) on which the working entry order can fill, or IDLE."""
     if not book.head.order_working:
@@ -286,7 +286,7 @@ def busy_row(m, rules, costs, book, out, script, s, r0, r, r1, first, last, outs
     out.codes[VERDICT, r] = shown if shown != Reason.NONE and verdict != Reason.ENTER else verdict
 
 
-@njit(**INNER)
+@njit(**HOT)
 def begin_session(m, rules, costs, book, out, s, r0, r1):
     """What a new session ends and begins, and the marks of what is held for its rows [r0, r1)."""
     if book.head.session != s:
@@ -304,7 +304,7 @@ def begin_session(m, rules, costs, book, out, s, r0, r1):
             book.slot[p].event = next_event(m, rules, book, p, s, r0, r0, r1)
 
 
-@njit(**INNER)
+@njit(**HOT)
 def next_stop(m, rules, book, script, s, r, r1, first, last):
     """(row, ready, reason): the next row in [r, r1] on which anything happens, r1 if nothing does.
 
@@ -393,6 +393,14 @@ def ledger_for(config: Config, market: Market, orders: int = 0) -> Ledger:
     return new_ledger(len(market.row.ts), trades, most_adjustments(config, trades))
 
 
+def market_seen(store: Store, config: Config, always: bool = False) -> Market:
+    """The market as these settings see it: signals and gates (always: even if no rule reads them), depth of quotes."""
+    market = view_of(market_of(store, config["data.intraday_quotes"]), store.columns, config.values, always)
+    if any(config[f"strategy.filters.min_{name}"] > 0 for name in ("size", "interest", "volume")):
+        market = market._replace(q_depth=depth_of(store))
+    return market
+
+
 def check_market(store: Store, market: Market, config: Config, rules: Rules, costs: Costs) -> None:
     """Refuse settings that this market cannot follow: a ConfigError that says which and why."""
     if costs.interest and bool(np.isnan(market.ses.rate).all()):
@@ -418,10 +426,8 @@ def check_market(store: Store, market: Market, config: Config, rules: Rules, cos
 
 def run(store: Store, config: Config, scripted_orders: Sequence[ScriptedOrder] | None = None) -> BacktestResult:
     """Replay the strategy of `config` on `store`; or stated orders alone, through the same book."""
-    market = market_of(store, config["data.intraday_quotes"])
-    if scripted_orders is None:
-        market = view_of(market, store.columns, config.values)
     rules = rules_from(config.values, enter=scripted_orders is None)
+    market = market_seen(store, config) if rules.enter else market_of(store, config["data.intraday_quotes"])
     costs = costs_from(config.values, read_fees(config["costs.fees"]), STRUCTURES[config["strategy.structure"]].legs)
     check_market(store, market, config, rules, costs)
     first, last = rows_between(store, config["market.start"], config["market.end"])

@@ -9,10 +9,9 @@ import math
 
 import numpy as np
 
-from core.quotes import greeks_of_leg
 from core.jit import INNER, njit
 from core.pricing.black_scholes import european_values
-from core.quotes import slice_of, years_to_expiry
+from core.quotes import greeks_of_leg, slice_of, years_to_expiry
 from core.types import CALL, MODEL, MULTIPLIER, TABLE
 
 GREEKS = ("delta", "gamma", "vega", "theta", "vanna", "volga")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from core.jit import INNER, njit
+from core.jit import HOT, INNER, njit
 from core.portfolio import IDLE, fill_shares, open_count
-from core.quotes import greeks_of_leg
+from core.quotes import leg_delta
 from core.types import LEG_SIGN, LEGS, MULTIPLIER, OPEN_MINUTE
 from strategies.hedging import hedge_order
 
 
-@njit(**INNER)
+@njit(**HOT)
 def hedge_row(m, rules, book, s, r, r1):
     """Next row in [r, r1) at which the hedge's order fills or the net delta is looked at; IDLE if none."""
     if rules.delta_band <= 0.0:
@@ -33,7 +33,7 @@ def net_delta(m, book, r):
             for leg in range(LEGS):
                 c = book.slot[p].legs[leg]
                 if c >= 0:
-                    total += LEG_SIGN[leg] * MULTIPLIER * book.slot[p].contracts * greeks_of_leg(m, c, r)[0]
+                    total += LEG_SIGN[leg] * MULTIPLIER * book.slot[p].contracts * leg_delta(m, c, r)
     return total
 
 

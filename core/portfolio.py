@@ -489,33 +489,44 @@ def side_bounds2(m, short, long):
 
 
 @njit(**INNER)
-def side_paths(m, book, p, r0, r1):
-    """What rules that watch sides read: cost to close each side at natural, whether it can be, its short's ask.
-
-    An unusable short has the ask IDLE: it is never cheap.
-    """
+def short_asks(m, book, p, r0, r1):
+    """What a cheap short is judged by: the ask of each short per row, IDLE (never cheap) where it is not two-sided."""
     n = r1 - r0
     for side in range(2):
-        short, long = (SHORT_PUT, LONG_PUT) if side == 0 else (SHORT_CALL, LONG_CALL)
+        ask = book.path[SHORT_ASK + side, p, :n]
+        ask[:] = IDLE
+        c = book.slot[p].legs[SHORT_PUT if side == 0 else SHORT_CALL]
+        if c < 0:
+            continue
+        i = dense_rows(m, c, r0, r1) if m.kind == TABLE and book.slot[p].clean else -1
+        if i >= 0:
+            quoted = m.q_ask[i : i + n]
+            for j in range(n):
+                ask[j] = quoted[j]
+            continue
+        leg_rows(m, c, r0, r1, book.leg)
+        for j in range(n):
+            if book.leg[FLAG, j] == GOOD and m.row[r0 + j].tradable:
+                ask[j] = book.leg[ASK, j]
+
+
+@njit(**INNER)
+def side_paths(m, book, p, r0, r1):
+    """Cost to close each side at natural per row, and whether all its legs are two-sided."""
+    n = r1 - r0
+    for side in range(2):
         natural, usable = book.path[SIDE_NATURAL + side, p, :n], book.path[SIDE_USABLE + side, p, :n]
-        cheap = book.path[SHORT_ASK + side, p, :n]
         natural[:] = 0
         usable[:] = 1
-        cheap[:] = IDLE
-        c = book.slot[p].legs[short]
-        if c >= 0:
+        for short in range(2):
+            leg = (SHORT_PUT if side == 0 else SHORT_CALL) if short else (LONG_PUT if side == 0 else LONG_CALL)
+            c = book.slot[p].legs[leg]
+            if c < 0:
+                continue
             leg_rows(m, c, r0, r1, book.leg)
             for j in range(n):
-                natural[j] += book.leg[ASK, j]
-                good = book.leg[FLAG, j] == GOOD and m.row[r0 + j].tradable
-                usable[j] = 1 if good else 0
-                cheap[j] = book.leg[ASK, j] if good else IDLE
-        c = book.slot[p].legs[long]
-        if c >= 0:
-            leg_rows(m, c, r0, r1, book.leg)
-            for j in range(n):
-                natural[j] -= book.leg[BID, j]
-                usable[j] &= 1 if book.leg[FLAG, j] == GOOD else 0
+                natural[j] += book.leg[ASK, j] if short else -book.leg[BID, j]
+                usable[j] &= 1 if book.leg[FLAG, j] == GOOD and m.row[r0 + j].tradable else 0
 
 
 # ---------------------------------------------------------------- shares of the hedge

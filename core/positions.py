@@ -21,6 +21,7 @@ from core.portfolio import (
     mark_slot,
     roll_deal,
     settle_slot,
+    short_asks,
     side_paths,
     side_widths2,
     take_off,
@@ -85,7 +86,7 @@ def quiet_prices(book, p, j0, j1, low, high):
     return least > low and most < high
 
 
-@njit(**INNER)
+@njit(**HOT)
 def price_reason(m, rules, book, p, s, r0, r):
     """(reason, above, best) of slot p's price on row r; r0 is the row of the scratch's first element."""
     j = r - r0
@@ -141,12 +142,12 @@ def side_level(slot, side, rules):
     return profit_limit(credit, rules), stop_level(credit, rules.stop_multiple + slot.stop_shift)
 
 
-@njit(**INNER)
+@njit(**HOT)
 def has_side(slot, side):
     return slot.legs[SHORT_PUT if side == 0 else SHORT_CALL] >= 0
 
 
-@njit(**INNER)
+@njit(**HOT)
 def side_reason(rules, book, p, j):
     """(reason, part) of the first side of slot p whose price, or its short's, asks for an order on scratch row j."""
     slot = book.slot[p]
@@ -169,13 +170,21 @@ def side_reason(rules, book, p, j):
 @njit(**INNER)
 def side_event(rules, book, p, r0, r, r1):
     """First row in [r, r1) on which a side of slot p asks for an order, or IDLE."""
+    if not rules.by_side and r < r1:
+        cheapest = IDLE
+        for side in range(2):
+            ask = book.path[SHORT_ASK + side, p, r - r0 : r1 - r0]
+            for j in range(ask.shape[0]):
+                cheapest = min(cheapest, ask[j])
+        if cheapest > rules.cheap_short:
+            return IDLE
     for row in range(r, r1):
         if side_reason(rules, book, p, row - r0)[0] != Reason.NONE:
             return row
     return IDLE
 
 
-@njit(**INNER)
+@njit(**HOT)
 def tested_side(m, rules, slot, r):
     """The right whose short strike the spot has come near at row r, or -1."""
     spot = 100.0 * m.row[r].spot
@@ -187,7 +196,7 @@ def tested_side(m, rules, slot, r):
     return -1
 
 
-@njit(**INNER)
+@njit(**HOT)
 def may_decide(m, s, r):
     """Whether anything but a time exit may be decided at row r: the decision row alone where quotes come once a day."""
     if m.ses[s].decide == -1:
@@ -468,12 +477,14 @@ def attend(m, rules, costs, book, out, p, s, r0, r):
     return decide_exit(m, rules, costs, book, out, p, s, r0, r)
 
 
-@njit(**INNER)
+@njit(**HOT)
 def lay_out(m, rules, book, p, r0, r1):
     """Marks of slot p for rows r0 <= r < r1 of one session, and its sides' where a rule watches them."""
     mark_slot(m, book, p, r0, r1)
-    if rules.by_side or rules.cheap_short > 0:
+    if rules.by_side:
         side_paths(m, book, p, r0, r1)
+    if rules.cheap_short > 0:
+        short_asks(m, book, p, r0, r1)
 
 
 @njit(**INNER)

@@ -9,23 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from backtest_engine import ledger_for, run_rows, script_of
+from backtest_engine import ledger_for, market_seen, run_rows, script_of
 from core.config import Config, read_fees
 from core.costs import costs_from
 from core.errors import DataError
 from core.market.calendar import day_text, iso_prefixes
-from core.market.store import Store, market_of, rows_between
+from core.market.store import Store, rows_between
 from core.portfolio import new_book, note_open
 from core.types import Market, T, record_of
 from strategies.rules import rules_from
 from strategies.structures import STRUCTURES
-
-
-def market_seen(store: Store, config: Config) -> Market:
-    """The store as the kernels see it, with every signal, whether or not a rule needs it."""
-    from strategies.view import view_of
-
-    return view_of(market_of(store, config["data.intraday_quotes"]), store.columns, config.values, always=True)
 
 
 class Replay:
@@ -38,7 +31,7 @@ class Replay:
 
     def __init__(self, store: Store, config: Config, market: Market | None = None) -> None:
         self.store, self.config = store, config
-        self.market = market_seen(store, config) if market is None else market
+        self.market = market_seen(store, config, always=True) if market is None else market
         self.rules = rules_from(config.values)
         legs = STRUCTURES[config["strategy.structure"]].legs
         self.costs = costs_from(config.values, read_fees(config["costs.fees"]), legs)

@@ -125,6 +125,7 @@ SIGNAL = {name: i for i, name in enumerate(SIGNALS)}
 REGIMES = ("unknown", "range", "high_vol", "trend_up", "trend_down", "crash")
 UNKNOWN_REGIME, RANGE, HIGH_VOL, TREND_UP, TREND_DOWN, CRASH = range(len(REGIMES))
 GATE, LEAVE = 0, 1  # rows of Market.gate
+SIZE, INTEREST, TRADED = 0, 1, 2  # of Market.q_depth: smaller of the sizes shown, open interest, volume of the day
 
 
 class Market(NamedTuple):
@@ -150,9 +151,7 @@ class Market(NamedTuple):
     quote_kind: int  # what a quote of this market is: KIND_QUOTED or KIND_MODELLED
     shape: Any  # ModelShape of the modelled surface, as a record
     price_scale: float  # 1 for SPY, 10 for the index
-    q_size: Array  # int32 contracts, smaller of the two sizes shown; empty where none are known
-    q_interest: Array  # int32 open interest; empty where unknown
-    q_volume: Array  # int32 contracts traded so far that day; empty where unknown
+    q_depth: Array  # int32 (3, cells): SIZE, INTEREST, TRADED; (3, 0) where unknown or no rule reads them
     signal: Array  # float64 (len(SIGNALS), N), or (len(SIGNALS), 0) where no rule needs them
     gate: Array  # uint8 (2, N) Reasons: why nothing may be opened on a row, why everything must be left; 0 neither
 

@@ -14,6 +14,7 @@ from core.types import (
     CARRIED,
     FLAG,
     GOOD,
+    INTEREST,
     LEG_SIGN,
     LEGS,
     LONG_CALL,
@@ -22,6 +23,8 @@ from core.types import (
     PUT,
     SHORT_CALL,
     SHORT_PUT,
+    SIZE,
+    TRADED,
 )
 from strategies.timing import NEVER
 
@@ -220,8 +223,10 @@ def is_liquid(m, rules, legs, r, leg_bid, leg_ask):
             return False
         if rules.min_size + rules.min_interest + rules.min_volume > 0:
             i = cell_index(m, c, r)
-            if i < 0 or m.q_size.shape[0] == 0:
+            if i < 0 or m.q_depth.shape[1] == 0:
                 return False
-            if m.q_size[i] < rules.min_size or m.q_interest[i] < rules.min_interest or m.q_volume[i] < rules.min_volume:
+            if m.q_depth[SIZE, i] < rules.min_size or m.q_depth[INTEREST, i] < rules.min_interest:
+                return False
+            if m.q_depth[TRADED, i] < rules.min_volume:
                 return False
     return True

@@ -89,7 +89,7 @@ def last_session_to_leave(m, expiry):
     return s - 1 if s > 0 and m.ses[0].decide != -1 else s
 
 
-@njit(**INNER)
+@njit(**HOT)
 def in_edge(m, rules, s, r):
     """Whether row r lies in the first or last minutes of its session; never where quotes come once a day."""
     if m.ses[s].decide != -1:
@@ -98,7 +98,7 @@ def in_edge(m, rules, s, r):
     return minute <= OPEN_MINUTE + rules.edge_minutes or minute > m.ses[s].close - rules.edge_minutes
 
 
-@njit(**INNER)
+@njit(**HOT)
 def daily_row(m, rules, s):
     """The one row of session s at which time exits and daily looks are decided; NEVER if it has none."""
     if m.ses[s].decide == -2:

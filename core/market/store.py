@@ -121,19 +121,19 @@ def market_of(store: Store, intraday_quotes: str = "snapshot") -> Market:
         quote_kind=KIND_QUOTED if store.manifest["quotes"] == "real" else KIND_MODELLED,
         shape=record_of(shape),
         price_scale=float(store.manifest["price_scale"]),
-        **depth_of(columns),
+        q_depth=frozen(np.zeros((3, 0), np.int32)),
         signal=frozen(np.zeros((len(SIGNALS), 0))),
         gate=frozen(np.zeros((2, len(columns["ts"])), np.uint8)),
     )
 
 
-def depth_of(columns: dict[str, Any]) -> dict[str, Any]:
-    """Size shown, open interest and volume of each quote cell; empty where the market knows none."""
-    none = frozen(np.zeros(0, np.int32))
+def depth_of(store: Store) -> Any:
+    """Size shown, open interest and volume of each quote cell, int32 (3, cells); (3, 0) where the market knows none."""
+    columns = store.columns
     if "q_interest" not in columns:
-        return {"q_size": none, "q_interest": none, "q_volume": none}
+        return frozen(np.zeros((3, 0), np.int32))
     size = np.minimum(columns["q_bid_size"], columns["q_ask_size"])
-    return {"q_size": frozen(size), "q_interest": columns["q_interest"], "q_volume": columns["q_volume"]}
+    return frozen(np.stack([size, columns["q_interest"], columns["q_volume"]]))
 
 
 def empty_market() -> Market:
@@ -152,7 +152,7 @@ def empty_market() -> Market:
         quote_kind=KIND_QUOTED,
         shape=record_of(NO_SHAPE),
         price_scale=1.0,
-        **depth_of({}),
+        q_depth=frozen(np.zeros((3, 0), np.int32)),
         signal=frozen(np.zeros((len(SIGNALS), 0))),
         gate=frozen(np.zeros((2, 0), np.uint8)),
     )

@@ -17,6 +17,7 @@ from core.pricing.fastmath import norm_cdf
 DISCRETE_SHIFT = 0.5826  # -zeta(1/2) / sqrt(2 pi)
 NARROW = 0.6  # vol sqrt(years) over the corridor's log width: below it images converge faster than eigenfunctions
 IMAGES = 8
+FAR_IMAGE = 9.0  # deviations beyond which an image has no mass left
 EIGENFUNCTIONS = 40
 
 
@@ -81,7 +82,8 @@ def stay_inside_probability(spot, lower, upper, years, vol, rate, dividend_yield
     a = drift / (s * s)
     total = 0.0
     if s < NARROW * width:
-        for m in range(-IMAGES, IMAGES + 1):
+        most = min(IMAGES, 2 + int((FAR_IMAGE * s + abs(drift)) / (2.0 * width)))
+        for m in range(-most, most + 1):
             shift = 2.0 * m * width
             direct = norm_cdf((width - x - shift) / s - a * s) - norm_cdf((-x - shift) / s - a * s)
             mirrored = norm_cdf((width + x - shift) / s - a * s) - norm_cdf((x - shift) / s - a * s)

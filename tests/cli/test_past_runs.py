@@ -59,7 +59,7 @@ def test_a_run_that_peeks_is_named_with_exit_code_3(run_id, monkeypatch, capsys)
         signal.flags.writeable = False
         return seen._replace(signal=signal)
 
-    monkeypatch.setattr("strategies.view.view_of", peeking)
+    monkeypatch.setattr("backtest_engine.view_of", peeking)
     shown = said(capsys, "lookahead", "--run", run_id, "--cuts", "2", "--quiet", code=DATA)
     assert shown.out.splitlines()[-1].startswith("signal adx ")
     assert shown.err.startswith(f"DataError: {run_id} looks ahead: signal adx;")

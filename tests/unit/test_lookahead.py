@@ -47,7 +47,7 @@ def peeking(name):
 
 @pytest.mark.parametrize("run", ["natural", "carried", "modelled"])
 def test_a_feature_that_knows_the_next_row_is_found_and_named(run, monkeypatch):
-    monkeypatch.setattr("strategies.view.view_of", peeking("rsi"))
+    monkeypatch.setattr("backtest_engine.view_of", peeking("rsi"))
     result = checked(run)
     assert {f.what for f in result.findings} == {"signal rsi"}
     assert [f.cut for f in result.findings] == result.cuts
@@ -74,7 +74,7 @@ def test_a_gate_that_knows_the_next_row_is_found_and_named(monkeypatch):
         gate.flags.writeable = False
         return seen._replace(gate=gate)
 
-    monkeypatch.setattr("strategies.view.view_of", view)
+    monkeypatch.setattr("backtest_engine.view_of", view)
     found = [f for f in checked("carried", 12).findings if f.what == "gate"]
     assert found
     for f in found:
