@@ -104,6 +104,15 @@ def first_expiry(m, rules, day):
 
 @njit(**INNER)
 def choose_by_edge(m, rules, costs, head, quote, r):
+    """The session's expiry of the best expected edge a day, found when first asked for; -1 while none can be built."""
+    s = int(m.row[r].session)
+    if head.edge_session != s or head.edge_expiry < 0:
+        head.edge_session, head.edge_expiry = s, best_by_edge(m, rules, costs, head, quote, r)
+    return head.edge_expiry
+
+
+@njit(**INNER)
+def best_by_edge(m, rules, costs, head, quote, r):
     """The expiry in the DTE window whose structure has the best expected edge a day; -1 if none can be built.
 
     Edge: the credit that the fills promise less what the structure would be worth if the realised volatility of the
@@ -140,19 +149,44 @@ def nearest_by_delta(m, x, right, target, low, high, penalty, r):
     first, last = strike_range(m, x, right)
     c = nearest_listed(m, first, last, int(round(m.row[r].spot * 100.0)), r)
     step = -1 if right == PUT else 1
-    money = leg_vol(m, c, r) if penalty > 0.0 and c >= 0 else np.nan
-    best, best_gap = -1, 1e9
+    start = c
+    best, best_gap = -1, 2.0
     while first <= c < last:
         delta = abs(leg_delta(m, c, r))
         if not math.isnan(delta):
             if delta < low - 0.02 and c != first:
                 break
             gap = abs(delta - target)
-            if penalty > 0.0 and low <= delta <= high:
-                gap += penalty * max(1.0 - leg_vol(m, c, r) / money, 0.0)
-            if low <= delta <= high and gap < best_gap:  # a strike of unknown volatility has an unknown gap
+            if low <= delta <= high and gap < best_gap:
                 best, best_gap = c, gap
         c += step
+    if penalty > 0.0 and best >= 0:
+        return least_penalised(m, start, step, best, best_gap, target, low, high, penalty, r)
+    return best
+
+
+@njit(**INNER)
+def least_penalised(m, start, step, nearest, gap, target, low, high, penalty, r):
+    """The strike of least distance and penalty; only those nearer in delta than `nearest` is with its penalty count."""
+    money = leg_vol(m, start, r)
+    best, least = nearest, gap + penalty * max(1.0 - leg_vol(m, nearest, r) / money, 0.0)
+    if math.isnan(least):
+        return nearest  # without a volatility there is no penalty to tell
+    worst = least
+    for way in range(2):
+        c = nearest + step if way == 0 else nearest - step
+        x = m.con[nearest].expiry
+        first, last = strike_range(m, x, m.con[nearest].right)
+        while first <= c < last and c != start - step:
+            delta = abs(leg_delta(m, c, r))
+            far = abs(delta - target)
+            if far > worst:
+                break
+            if low <= delta <= high and far < least:
+                full = far + penalty * max(1.0 - leg_vol(m, c, r) / money, 0.0)
+                if full < least:
+                    best, least = c, full
+            c += step if way == 0 else -step
     return best
 
 

@@ -78,7 +78,8 @@ def new_book(starting_cash_cents: int, slots: int, rows_per_session: int) -> Boo
     width = max(rows_per_session, 2)
     head = np.zeros(1, dtype_of(HEAD)).view(np.recarray)
     head.cash = head.peak = starting_cash_cents
-    head.session = head.last_entry = head.interest_day = head.breach_session = -1
+    head.session = head.last_entry = head.interest_day = -1
+    head.breach_session = head.edge_session = -1
     slot = np.zeros(slots, dtype_of(SLOT)).view(np.recarray)
     slot.trade, slot.event = -1, IDLE
     slot.legs = -1

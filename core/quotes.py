@@ -184,7 +184,7 @@ def cell_index(m, c, r):
     return i if m.q_flag[i] < BAD_UNMARKED else -1
 
 
-@njit(**INNER)
+@njit(**HOT)
 def leg_delta(m, c, r):
     """Signed delta by the leg's own smile as seen at row r; NaN where unknown or not listed."""
     if m.con[c].first > r:

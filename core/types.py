@@ -332,6 +332,8 @@ HEAD = [
     ("due_out", "i8", (MOST_DUE,)),  # how often each was rolled out, this time included
     ("due_debit", "i8", (MOST_DUE,)),  # cents per share paid to close it
     ("due_day", "i8", (MOST_DUE,)),  # day of the expiry that was closed
+    ("edge_session", "i8"),  # the session whose expiry of best edge is known, and that expiry
+    ("edge_expiry", "i8"),
     ("breach_session", "i8"),  # the entry candidate whose breach probability was computed last, and what it was
     ("breach_legs", "i8", (LEGS,)),
     ("breach_chance", "f8"),
