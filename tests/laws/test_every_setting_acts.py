@@ -294,8 +294,12 @@ def test_every_member_of_a_subset_does_something_of_its_own(path, stores):
     strict=True, reason="a campaign that waits to be rolled out is forgotten at the next session's start"
 )
 def test_a_structure_rolls_out_where_quotes_come_once_a_day(stores):
-    """It closes on the evening's snapshot, so its new entry can only be decided in the next session."""
-    result = ran({"market.name": "carried", **ROLLED_OUT})
+    """It closes on the evening's snapshot, so its new entry can only be decided in the next session.
+
+    One structure at a time: the second is bought back at 0.37, and the expiry after it pays more.
+    """
+    days = {"strategy.entry.dte_min": 6, "strategy.entry.dte_target": 9, "strategy.exits.exit_dte": 5}
+    result = ran({"market.name": "carried", **ROLLED_OUT, **days, "strategy.max_positions": 1})
     assert (result.trades[:, T["reason"]] == Reason.ROLL_OUT).any()
     assert (result.trades[:, T["campaign"]] != np.arange(len(result.trades))).any()
 
