@@ -4,6 +4,8 @@
     cash    : the same, settled in cash (SPXW)
     carried : SPY, one chain a day at 16:15, 26 sessions
     modelled: the embedded market's builder on a few drawn days
+    deep    : as table, its quotes sound, with volume, open interest and sizes that vary
+    years   : the generated market, 330 sessions with VIX3M
 
 Quotes are Black's formula on a smile around a drawn path, in cents. Everything is drawn from a seed.
 """
@@ -25,6 +27,7 @@ from backtest_engine import BacktestResult, run
 from core.config import Config, load
 from core.market.build import NO_DAILY, Bars, Chain, Daily, assemble, expiry_instants, picked
 from core.market.calendar import NS_MINUTE, Sessions, day_number, sessions_over
+from core.market.generate import build_synthetic
 from core.market.history import DailyInput, build_history
 from core.market.importers import facts_of
 from core.market.store import Store
@@ -158,6 +161,16 @@ def carried_tape(name: str = "carried", seed: int = 11, bad: bool = True) -> Tap
     return Tape(name, bars, damaged(chain, seed + 2, absent=False) if bad else chain, sessions)
 
 
+def deep_tape(name: str = "deep", seed: int = 21) -> Tape:
+    """Bars of some 1000 shares; sizes of 1 to 60 contracts, open interest below 1000 and volume below 100 a quote."""
+    tape = table_tape(name, bad=False)
+    draw = np.random.default_rng(seed)
+    bars = tape.bars._replace(volume=np.round(1000.0 * np.exp(draw.normal(0.0, 0.5, len(tape.bars.ts)))))
+    lowest_highest = {"bid_size": (1, 61), "ask_size": (1, 61), "interest": (0, 1000), "volume": (0, 100)}
+    depth = {name: draw.integers(*span, len(tape.chain.ts)) for name, span in lowest_highest.items()}
+    return tape._replace(bars=bars, chain=tape.chain._replace(**depth))
+
+
 def until(tape: Tape, ts: int) -> Tape:
     """The tape as it stood at a moment: what came later is not there."""
     bars = Bars(*(column[tape.bars.ts <= ts] for column in tape.bars))
@@ -240,8 +253,15 @@ MAKERS: dict[str, Callable[[Path], Store]] = {
     "cash": lambda folder: stored(tape("cash"), folder),
     "carried": lambda folder: stored(tape("carried"), folder),
     "modelled": modelled_store,
+    "deep": lambda folder: stored(tape("deep"), folder),
+    "years": lambda folder: build_synthetic(folder / "years", 7, 330, "years"),
 }
-TAPES = {"table": table_tape, "cash": lambda: table_tape("cash", "SPXW"), "carried": carried_tape}
+TAPES = {
+    "table": table_tape,
+    "cash": lambda: table_tape("cash", "SPXW"),
+    "carried": carried_tape,
+    "deep": deep_tape,
+}
 TO_SETTLEMENT = {
     "strategy__exits__expiry_rule": "settle",
     "strategy__exits__exit_dte": 0,

@@ -50,6 +50,24 @@ def test_each_layer_overrides_the_one_before(layers):
     assert steps[1][0]["costs.fees"] == "none"
 
 
+def test_a_later_layer_replaces_a_subset_as_a_whole(tmp_path):
+    path = "strategy.filters.avoid_regimes"
+    user, file = tmp_path / "config.py", tmp_path / "mine.yaml"
+    user.write_text('CONFIG = {"strategy": {"filters": {"avoid_regimes": ["crash", "high_vol"]}}}\n')
+    file.write_text("strategy: {filters: {avoid_regimes: [trend_up]}}\n")
+    assert load(user_file=user)[path] == "high_vol,crash"
+    assert load(user_file=user, file=str(file))[path] == "trend_up"
+    assert load(user_file=user, file=str(file), sets=[f"{path}=none"])[path] == "none"
+
+
+def test_layers_are_checked_together_and_not_one_by_one(tmp_path):
+    """A file may leave out the exit that --set then makes room for."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("strategy: {exits: {exit_dte: 0}, manage: {roll_out: exit_dte}}\n")
+    config = load(user_file=NO_FILE, file=str(file), sets=["strategy.exits.exit_dte=10"])
+    assert (config["strategy.exits.exit_dte"], config["strategy.manage.roll_out"]) == (10, "exit_dte")
+
+
 def test_of_two_sets_the_later_counts():
     assert load(user_file=NO_FILE, sets=[f"{PATH}=0.2", f"{PATH}=0.3"])[PATH] == 0.3
 

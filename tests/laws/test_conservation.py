@@ -6,10 +6,10 @@ Everything here is read from the files of a run and from the drawn quotes; nothi
 import csv
 import datetime as dt
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from decimal import Decimal
 from functools import cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,12 @@ from core.report.measure import measure
 from tests import markets
 
 NAMES = list(markets.RUNS)
-QUOTED = [name for name, (market, _) in markets.RUNS.items() if market in markets.TAPES and name != "surface"]
+QUOTED = [
+    name
+    for name, (market, changes) in markets.RUNS.items()
+    if market in markets.TAPES and changes.get("data__intraday_quotes") != "surface"
+]
+HEDGED = [name for name, (_, changes) in markets.RUNS.items() if "strategy__hedge__delta_band" in changes]
 START = Decimal("25000.00")
 SIGN = {"buy": -1, "sell": 1}
 COLUMNS = (
@@ -40,8 +45,9 @@ class Files:
         measured = measure(result)
         manifest = manifest_of(result, "run", dt.datetime(2026, 1, 1, tzinfo=dt.UTC), 1)
         write_run(folder, result, measured, manifest, True)
-        self.fills, self.equity, self.trades, self.decisions, self.trace = (
-            self.table(folder / f"{file}.csv") for file in ("fills", "equity", "trades", "decisions", "trace")
+        tables = ("fills", "equity", "trades", "adjustments", "decisions", "trace")
+        self.fills, self.equity, self.trades, self.adjustments, self.decisions, self.trace = (
+            self.table(folder / f"{file}.csv") for file in tables
         )
         self.metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
@@ -87,14 +93,24 @@ def test_starting_cash_and_the_fills_give_the_cash_of_every_row(name, files):
     assert cash == START + sum(amount(fill) for fill in run.fills)
 
 
+def shares_at(run: Files) -> list[int]:
+    """Shares of the hedge on every row, signed, by the rows of fills.csv."""
+    change: dict[str, int] = defaultdict(int)
+    for fill in run.fills:
+        if fill["event"] == "hedge":
+            change[fill["time"]] += held_quantity(fill)
+    return list(accumulate(change[row["time"]] for row in run.equity))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_trade_earns_the_signed_sum_of_its_fills_and_fees(name, files):
+    """What the trades, interest and the hedge's shares earn is what the account earns."""
     run = files(name)
     total, fees = defaultdict(Decimal), defaultdict(Decimal)
     for fill in run.fills:
         total[fill["trade_id"]] += amount(fill)
         fees[fill["trade_id"]] += Decimal(fill["fee"])
-    loose = total.pop("", Decimal(0))  # interest
+    loose = total.pop("", Decimal(0))  # interest, and shares of the hedge
     assert set(total) == {trade["trade_id"] for trade in run.trades}
     at_mark = Decimal(0)
     for trade in run.trades:
@@ -103,46 +119,107 @@ def test_a_trade_earns_the_signed_sum_of_its_fills_and_fees(name, files):
             assert Decimal(trade["pnl"]) == total[trade["trade_id"]]
         else:  # an open trade counts at its mark
             at_mark += Decimal(trade["pnl"]) - total[trade["trade_id"]]
-    assert at_mark == Decimal(run.equity[-1]["marks"])
-    interest = sum(amount(fill) for fill in run.fills if fill["event"] == "interest")
-    assert loose == interest
+    shares = shares_at(run)[-1] * Decimal(run.trace[-1]["spot"])
+    assert at_mark + shares == Decimal(run.equity[-1]["marks"])
+    interest, hedge = (sum(amount(f) for f in run.fills if f["event"] == event) for event in ("interest", "hedge"))
+    assert loose == interest + hedge
     assert run.metrics["interest"] == pytest.approx(float(interest))
     assert run.metrics["fees"] == pytest.approx(float(sum(fees.values())))
-    profit = sum((Decimal(trade["pnl"]) for trade in run.trades), Decimal(0)) + interest
+    profit = sum((Decimal(trade["pnl"]) for trade in run.trades), Decimal(0)) + interest + hedge + shares
     assert Decimal(run.equity[-1]["equity"]) == START + profit
     assert run.metrics["net_profit"] == pytest.approx(float(profit))
 
 
+@pytest.mark.parametrize("name", HEDGED)
+def test_fills_of_the_hedge_are_shares_that_belong_to_no_trade(name, files):
+    hedges = [fill for fill in files(name).fills if fill["event"] == "hedge"]
+    assert len(hedges) >= 20
+    for fill in hedges:
+        assert (fill["trade_id"], fill["contract"], fill["multiplier"], fill["fee"]) == ("", "SPY", "1", "0.00")
+    assert any(shares_at(files(name)))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_credit_and_debit_of_a_trade_are_those_of_its_fills(name, files):
+    """The debit is what was paid after the entry: for parts and the close, less what rolls brought in."""
     run = files(name)
     for trade in run.trades:
         own = [fill for fill in run.fills if fill["trade_id"] == trade["trade_id"]]
         opened = [fill for fill in own if fill["time"] == trade["entry_time"]]
-        closed = [fill for fill in own if fill["time"] == trade["exit_time"]]
-        per_share = [sum(SIGN[f["side"]] * Decimal(f["price"]) for f in part) for part in (opened, closed)]
-        assert Decimal(trade["credit"]) == per_share[0]
+        later = [fill for fill in own if fill["time"] > trade["entry_time"]]
+        assert own == opened + later
+        assert Decimal(trade["credit"]) == -paid(opened)
         if trade["exit_time"]:
-            assert Decimal(trade["debit"]) == -per_share[1]
-        assert len(opened) + len(closed) == len(own)
+            assert Decimal(trade["debit"]) == paid(later)
+            assert later[-1]["time"] == trade["exit_time"]
+        times = {a["time"] for a in run.adjustments if a["trade_id"] == trade["trade_id"]}
+        assert {fill["time"] for fill in later} == times | ({trade["exit_time"]} - {""})
         assert {int(f["quantity"]) for f in own} == {int(trade["contracts"])}
+        assert all(expiry_right_strike(f["contract"])[0] == trade["expiry"] for f in own)
         for column, side, right in COLUMNS:
             legs = [f for f in opened if f["side"] == side and expiry_right_strike(f["contract"])[1] == right]
             strikes = [Decimal(expiry_right_strike(f["contract"])[2]) / 100 for f in legs]
             assert strikes == ([Decimal(trade[column])] if trade[column] else [])
-            assert all(expiry_right_strike(f["contract"])[0] == trade["expiry"] for f in legs)
+
+
+def paid(fills: list[dict[str, str]]) -> Decimal:
+    """What fills cost per share, $; received < 0."""
+    return -sum((SIGN[f["side"]] * Decimal(f["price"]) for f in fills), Decimal(0))
+
+
+# The legs that an adjustment closes, and those that it opens: side and right of each, in the order of the fills.
+PARTS = {
+    "put_side": [("buy", "P"), ("sell", "P")],
+    "call_side": [("buy", "C"), ("sell", "C")],
+    "short_put": [("buy", "P")],
+    "short_call": [("buy", "C")],
+    "roll_put": [("buy", "P"), ("sell", "P"), ("sell", "P"), ("buy", "P")],
+    "roll_call": [("buy", "C"), ("sell", "C"), ("sell", "C"), ("buy", "C")],
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_adjustments_agree_with_their_fills(name, files):
+    """One row of adjustments.csv for every order between a trade's entry and its close, and the same legs and cash."""
+    run = files(name)
+    trades = {trade["trade_id"]: trade for trade in run.trades}
+    seen = set()
+    for a in run.adjustments:
+        trade = trades[a["trade_id"]]
+        seen.add((a["time"], a["trade_id"]))
+        fills = [f for f in run.fills if f["trade_id"] == a["trade_id"] and f["time"] == a["time"]]
+        legs = [(f["side"], expiry_right_strike(f["contract"])[1]) for f in fills]
+        assert sorted(legs) == sorted(PARTS[a["part"]])
+        assert Decimal(a["net"]) == paid(fills)
+        assert {f["quantity"] for f in fills} == {a["contracts"]} == {trade["contracts"]}
+        assert a["campaign_id"] == trade["campaign_id"]
+        assert trade["entry_time"] <= a["decided"] < a["time"]
+        assert trade["exit_time"] == "" or a["time"] < trade["exit_time"]
+        if a["part"].startswith("roll"):
+            new = [Decimal(expiry_right_strike(f["contract"])[2]) / 100 for f in fills[2:]]
+            assert new == [Decimal(a["new_short"]), Decimal(a["new_long"])]
+            assert Decimal(a["net"]) < 0
+        else:
+            assert a["new_short"] == a["new_long"] == ""
+    assert len(seen) == len(run.adjustments)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_left_of_a_closed_trade(name, files):
+    """Of an open one as many long as short, but for the longs whose shorts were bought back alone."""
     run = files(name)
     held = defaultdict(int)
     for fill in run.fills:
-        held[fill["trade_id"], fill["contract"]] += held_quantity(fill)
+        if fill["trade_id"]:
+            held[fill["trade_id"], fill["contract"]] += held_quantity(fill)
+    alone = Counter((a["trade_id"], a["part"]) for a in run.adjustments if a["part"].startswith("short"))
+    assert set(alone.values()) <= {1}
     for trade in run.trades:
-        left = [q for (key, _), q in held.items() if key == trade["trade_id"] and q]
-        assert bool(left) == (trade["exit_time"] == "")
-        assert sum(left) == 0  # as many long as short
+        own = {contract: q for (key, contract), q in held.items() if key == trade["trade_id"] and q}
+        assert bool(own) == (trade["exit_time"] == "")
+        for right, part in (("P", "short_put"), ("C", "short_call")):
+            left = sum(q for contract, q in own.items() if expiry_right_strike(contract)[1] == right)
+            assert left == (int(trade["contracts"]) * alone[trade["trade_id"], part] if own else 0)
 
 
 class Quotes:
@@ -170,15 +247,18 @@ def quotes():
 
 @pytest.mark.parametrize("name", QUOTED)
 def test_marks_are_the_mids_of_what_is_held(name, files, quotes):
-    """On every row where each held leg has a two-sided quote; elsewhere a mark is a guess, and says so."""
+    """With the hedge's shares at the spot, on every row where each held leg has a two-sided quote.
+
+    Elsewhere a mark is a guess, and says so.
+    """
     run, book = files(name), quotes(markets.RUNS[name][0])
     held: dict[str, int] = defaultdict(int)
     left = list(run.fills)
     compared = soft = 0
-    for row, trace in zip(run.equity, run.trace, strict=True):
+    for row, trace, shares in zip(run.equity, run.trace, shares_at(run), strict=True):
         while left and left[0]["time"] == row["time"]:
             fill = left.pop(0)
-            if fill["contract"]:
+            if fill["event"] in ("fill", "settlement"):
                 held[fill["contract"]] += held_quantity(fill)
         open_legs = {contract: quantity for contract, quantity in held.items() if quantity}
         mids = [book.of(row["time"], contract) for contract in open_legs]
@@ -187,7 +267,7 @@ def test_marks_are_the_mids_of_what_is_held(name, files, quotes):
             assert trace["soft_marks"] == "1"
             continue
         value = sum(q * m for q, m in zip(open_legs.values(), mids, strict=True)) * 50
-        assert Decimal(row["marks"]) * 100 == value, row["time"]
+        assert Decimal(row["marks"]) * 100 == value + shares * Decimal(trace["spot"]) * 100, row["time"]
         compared += bool(open_legs)
     assert compared >= 5
     assert soft >= 1

@@ -1,18 +1,24 @@
 """Law 1: what a run did up to a moment is the same whatever came after it."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from backtest_engine import BacktestResult
-from core.market.store import Store
-from core.types import CASH, LEGS, F, T
+from core.market.history import DailyInput, build_history
+from core.market.store import Store, market_of
+from core.types import CASH, LEGS, A, F, T
+from strategies.view import view_of
 from tests import markets
 from tests.markets import Tape, poisoned, ran, stored, until
 
 TABLE_RUNS = {name: changes for name, (market, changes) in markets.RUNS.items() if market == "table"}
 CARRIED_RUNS = {name: changes for name, (market, changes) in markets.RUNS.items() if market == "carried"}
+
+
+ENTRY_FIELDS = ("opened", "decided", "contracts", "credit", "width", "max_loss", "campaign", "floor")
 
 
 def contract(result: BacktestResult, c: int) -> tuple[int, int, int] | None:
@@ -25,13 +31,11 @@ def contract(result: BacktestResult, c: int) -> tuple[int, int, int] | None:
 
 def story(result: BacktestResult, last: int) -> dict[str, Any]:
     """Everything that was decided, filled and booked on rows 0..last."""
-    entries, exits, fills = [], [], []
+    entries, exits, fills, adjustments = [], [], [], []
     for t in result.trades:
         if t[T["opened"]] <= last:
             legs = [contract(result, t[T["leg0"] + leg]) for leg in range(LEGS)]
-            entries.append(
-                [*legs, *(int(t[T[k]]) for k in ("opened", "decided", "contracts", "credit", "width", "max_loss"))]
-            )
+            entries.append([*legs, *(int(t[T[k]]) for k in ENTRY_FIELDS)])
         if 0 <= t[T["closed"]] <= last:
             exits.append(
                 [int(t[T[k]]) for k in ("opened", "closed", "exit_decided", "debit", "reason", "pnl", "mae", "mfe")]
@@ -39,18 +43,30 @@ def story(result: BacktestResult, last: int) -> dict[str, Any]:
     for f in result.fills:
         if f[F["row"]] <= last:
             fills.append([contract(result, f[F["contract"]]), *(int(f[F[k]]) for k in F if k != "contract")])
+    for a in result.adjustments:
+        if a[A["row"]] <= last:
+            new = [contract(result, a[A[k]]) for k in ("new_short", "new_long")]
+            adjustments.append([*new, *(int(a[A[k]]) for k in A if not k.startswith("new_"))])
     return {
         "entries": entries,
         "exits": exits,
         "fills": fills,
+        "adjustments": adjustments,
         "rows": result.ledger.rows[:, : last + 1],
         "codes": result.ledger.codes[:, : last + 1],
+        "signals": result.market.signal[:, : last + 1],
+        "gates": result.market.gate[:, : last + 1],
     }
 
 
 def assert_same_past(full: BacktestResult, other: BacktestResult, last: int) -> None:
     before, after = story(full, last), story(other, last)
-    for name in ("entries", "exits", "fills"):
+    for name in ("signals", "gates"):  # what is seen, before what is made of it; an unknown stays unknown
+        assert after[name].shape == before[name].shape
+        same = (after[name] == before[name]) | ((after[name] != after[name]) & (before[name] != before[name]))
+        differ = np.argwhere(~same)
+        assert len(differ) == 0, f"{name} differ first at (column, row) {differ[:1]} of {last}"
+    for name in ("entries", "exits", "fills", "adjustments"):
         assert after[name] == before[name], name
     for name in ("codes", "rows"):
         differ = np.flatnonzero((after[name] != before[name]).any(axis=0))
@@ -81,7 +97,9 @@ def test_poisoning_the_future_changes_nothing_before_it(tmp_path):
     assert (wild.ledger.rows[CASH, -1] != markets.run_named(name).ledger.rows[CASH, -1]).all()
 
 
-@pytest.mark.parametrize("name", ["natural", "settled", "carried", "modelled"])
+@pytest.mark.parametrize(
+    "name", ["natural", "settled", "carried", "modelled", "rolled", "hedged", "carried_rolled", "surface_full", "full"]
+)
 def test_a_run_that_ends_earlier_is_the_beginning_of_the_longer_one(name):
     of, changes = markets.RUNS[name]
     store = markets.market(of)
@@ -108,19 +126,23 @@ def carried_rows() -> dict[str, int]:
     return {"before": int(ses.decide[s]) - 20, "decision": int(ses.decide[s]), "snapshot": int(ses.end[s]) - 1}
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [
-        "before",
-        "decision",
-        "snapshot",
-    ],
-)
+@pytest.mark.parametrize("moment", ["before", "decision", "snapshot"])
 def test_cutting_the_future_off_an_end_of_day_market_changes_nothing_before_the_cut(moment, tmp_path):
     k = carried_rows()[moment]
     part = stored(until(markets.tape("carried"), int(markets.market("carried").columns["ts"][k])), tmp_path)
     for name, changes in CARRIED_RUNS.items():
         assert_same_past(markets.run_named(name), ran(part, **changes), k)
+
+
+@pytest.mark.parametrize("moment", ["before", "decision", "snapshot"])
+def test_poisoning_the_future_of_an_end_of_day_market_changes_nothing_before_it(moment, tmp_path):
+    """Of the spot and the quotes alike; a decision on the surface does not see the snapshot that comes after it."""
+    k = carried_rows()[moment]
+    other = stored(poisoned(markets.tape("carried"), int(markets.market("carried").columns["ts"][k])), tmp_path)
+    for name, changes in CARRIED_RUNS.items():
+        wild = ran(other, **changes)
+        assert_same_past(markets.run_named(name), wild, k)
+        assert not np.array_equal(wild.ledger.rows, markets.run_named(name).ledger.rows), name
 
 
 def test_an_end_of_day_decision_does_not_see_the_snapshot_it_fills_on(tmp_path):
@@ -163,6 +185,75 @@ def test_nothing_stored_of_a_snapshot_depends_on_later_ones(name, tmp_path):
     if name == "carried":
         assert (a["q_stick"][1 : q + 1] != 0).any()
         assert not np.array_equal(a["q_stick"][q + 1 :], b["q_stick"][q + 1 :])
+
+
+# ---------------------------------------------------------------- with everything switched on
+
+SEEN = ("carried_rolled", "surface_full", "full")
+
+
+def with_signals(result: BacktestResult) -> BacktestResult:
+    """The run with every signal of its market, whether or not a rule of it reads them."""
+    market = view_of(market_of(result.store), result.store.columns, result.config.values, always=True)
+    return result._replace(market=result.market._replace(signal=market.signal, gate=market.gate))
+
+
+MODELLED_RUNS = {name: changes for name, (market, changes) in markets.RUNS.items() if market == "modelled"}
+KEPT = 22  # sessions; the runs compared have rolled sides by then
+
+
+def modelled_days() -> DailyInput:
+    """The daily values that the modelled market is made of."""
+    seen: list[DailyInput] = []
+
+    def build(_folder: Any, _seed: int, daily: DailyInput) -> None:
+        seen.append(daily)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(markets, "build_history", build)
+        markets.modelled_store(Path())
+    return seen[0]
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_every_signal_is_the_same_whatever_comes_after(name, tmp_path):
+    """And every gate and decision, of the market cut and of the market poisoned after the same row."""
+    of, changes = markets.RUNS[name]
+    full, store = with_signals(markets.run_named(name)), markets.market(of)
+    if of == "modelled":
+        daily, k = modelled_days(), int(store.columns["s_start"][KEPT]) - 1
+        others = [build_history(tmp_path / str(i), 7, days) for i, days in enumerate((cut(daily), crashed(daily)))]
+    else:
+        k = int(store.columns["s_start"][KEPT]) + 30
+        ts = int(store.columns["ts"][k])
+        tape = markets.tape(of)
+        others = [stored(t, tmp_path / str(i)) for i, t in enumerate((until(tape, ts), poisoned(tape, ts)))]
+    known = np.isfinite(full.market.signal[:, : k + 1]).any(axis=1)
+    assert known.sum() >= 15
+    assert len(others[0].columns["ts"]) == k + 1
+    for other in others:
+        assert_same_past(full, with_signals(ran(other, **changes)), k)
+    assert (full.adjustments[:, A["row"]] <= k).sum() >= 3
+
+
+def cut(daily: DailyInput) -> DailyInput:
+    return DailyInput(*(column[:KEPT] for column in daily[:7]), daily.close_before, daily.vix_before)
+
+
+def crashed(daily: DailyInput) -> DailyInput:
+    """From the day after the cut on everything is worth less than half, and VIX three times as much."""
+    factors = {"close": 0.4, "high": 0.42, "low": 0.38, "vix": 3.0, "rate": 5.0, "dividend": 0.5}
+    late = np.arange(len(daily.day)) >= KEPT
+    return daily._replace(**{name: getattr(daily, name) * np.where(late, f, 1.0) for name, f in factors.items()})
+
+
+@pytest.mark.parametrize("name", list(MODELLED_RUNS))
+def test_a_modelled_market_with_another_future_was_traded_alike_before_it(name, tmp_path):
+    k = int(markets.market("modelled").columns["s_start"][KEPT]) - 1
+    other = build_history(tmp_path / "other", 7, crashed(modelled_days()))
+    wild = ran(other, **MODELLED_RUNS[name])
+    assert_same_past(markets.run_named(name), wild, k)
+    assert not np.array_equal(wild.ledger.rows, markets.run_named(name).ledger.rows)
 
 
 # ---------------------------------------------------------------- what is listed, and when

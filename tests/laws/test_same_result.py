@@ -22,7 +22,7 @@ NAMES = list(markets.RUNS)
 
 
 def in_pieces(whole, ends):
-    """A run again, advanced piece by piece: (ledger rows, codes, trades, fills, missed)."""
+    """A run again, advanced piece by piece up to each of `ends` and to the run's end: its arrays, as arrays_of."""
     market, config = whole.market, whole.config
     book = new_book(
         round(config["account.starting_cash"] * 100),
@@ -31,23 +31,37 @@ def in_pieces(whole, ends):
     )
     out = ledger_for(config, market)
     script, rules, costs = script_of(market, ()), record_of(whole.rules), record_of(whole.costs)
-    first = 0
-    for last in ends:
+    first = whole.first_row
+    for last in (*(end for end in ends if first < end < whole.last_row), whole.last_row):
         run_rows(market, rules, costs, book, out, script, first, int(last))
         first = int(last)
     note_open(book, out.t_int)
-    return out.rows, out.codes, out.t_int[: book.head.trades], out.f_int[: book.head.fills], int(book.head.missed)
+    cut = slice(whole.first_row, whole.last_row)
+    return {
+        "trades": out.t_int[: book.head.trades],
+        "fills": out.f_int[: book.head.fills],
+        "adjustments": out.a_int[: book.head.adjustments],
+        "rows": out.rows[:, cut],
+        "codes": out.codes[:, cut],
+        "missed": int(book.head.missed),
+    }
+
+
+def arrays_of(result):
+    """Everything that a run wrote."""
+    return {
+        "trades": result.trades,
+        "fills": result.fills,
+        "adjustments": result.adjustments,
+        "rows": result.ledger.rows,
+        "codes": result.ledger.codes,
+        "missed": result.missed,
+    }
 
 
 def assert_same(whole, pieces):
-    for label, expected, got in zip(
-        ("trades", "fills", "codes", "rows"),
-        (whole.trades, whole.fills, whole.ledger.codes, whole.ledger.rows),
-        (pieces[2], pieces[3], pieces[1], pieces[0]),
-        strict=True,
-    ):
-        assert np.array_equal(expected, got), label
-    assert whole.missed == pieces[4]
+    for label, expected in arrays_of(whole).items():
+        assert np.array_equal(expected, pieces[label]), label
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,7 +112,7 @@ def files_of(name, folder, trace=True):
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.name != "manifest.json"}
 
 
-@pytest.mark.parametrize("name", ["natural", "carried", "settled", "modelled"])
+@pytest.mark.parametrize("name", ["natural", "carried", "settled", "modelled", "sides", "surface_full", "full"])
 def test_two_runs_differ_in_no_byte_but_the_manifest(name, tmp_path):
     first, second = files_of(name, tmp_path / "a"), files_of(name, tmp_path / "b")
     tables = ("trades", "fills", "adjustments", "equity", "decisions", "trace")
@@ -118,7 +132,7 @@ def digest(array):
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-@pytest.mark.parametrize("name", ["natural", "carried", "modelled"])
+@pytest.mark.parametrize("name", ["natural", "carried", "modelled", "rolled", "surface_full", "full"])
 def test_a_run_leaves_its_market_as_it_was(name):
     of, changes = markets.RUNS[name]
     store = markets.market(of)
@@ -134,10 +148,7 @@ def test_a_run_leaves_its_market_as_it_was(name):
 SPANS = {"table": {"market__end": "2025-11-25"}, "modelled": {"market__end": "2016-03-09"}}
 
 
-def arrays_of(result):
-    ledger = result.ledger
-    return {"trades": result.trades, "fills": result.fills, "rows": ledger.rows, "codes": ledger.codes}
-
+PLAIN_NEW = ["sides", "trailing", "cheap", "tested_short", "rolled", "rolled_out", "hedged", "surface_full"]
 
 PLAIN = """
 import sys
@@ -166,7 +177,7 @@ def test_no_field_of_a_record_bears_the_name_of_a_method_of_records():
 @pytest.mark.skipif(NO_JIT, reason="there is no compiled code to compare with")
 def test_plain_python_gives_what_compiled_code_gives(tmp_path):
     """Trades, fills, verdicts and every cent of every row."""
-    names = ["carried", "carried_limit", "surface", "butterfly", "stop_on_mid", "modelled"]
+    names = ["carried", "carried_limit", "surface", "butterfly", "stop_on_mid", "modelled", *PLAIN_NEW]
     for name in names:
         markets.market(markets.RUNS[name][0])
     folder = markets.market("carried").path.parent

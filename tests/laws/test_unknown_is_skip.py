@@ -11,8 +11,9 @@ import pytest
 from core.market.build import Daily, picked
 from core.report.folder import manifest_of, write_run
 from core.report.measure import measure
-from core.types import CASH, LIQUIDATION, MARKS, REASONS, SOFT, VERDICT, F, Reason, T
+from core.types import CASH, EVENT_HEDGE, LIQUIDATION, MARKS, REASONS, SOFT, VERDICT, F, Reason, T
 from tests import markets
+from tests.held import packages
 from tests.markets import ran, stored, table_tape
 
 NAMES = list(markets.RUNS)
@@ -107,6 +108,80 @@ def test_rows_without_quotes_fill_nothing_and_trigger_nothing(dark):
         assert not np.isin(result.fills[:, F["row"]], rows).any()
         stopped = result.trades[result.trades[:, T["reason"]] == Reason.STOP]
         assert not np.isin(stopped[:, T["exit_decided"]], rows).any()
+
+
+PRICE_RULES = ["sides", "trailing", "cheap", "tested_side", "tested_short", "rolled", "rolled_out"]
+
+
+@pytest.mark.parametrize("name", PRICE_RULES)
+def test_rows_without_quotes_trigger_no_exit_of_a_part_and_no_roll(name, dark):
+    """The spot is known there: it may find a short tested, but nothing is bought, sold or rolled on what is not."""
+    rows, store = dark
+    result = ran(store, **markets.RUNS[name][1])
+    assert len(result.fills) >= 20
+    assert not np.isin(result.fills[:, F["row"]], rows).any()
+    for package in packages(result):
+        if package.reason in (Reason.SIDE_STOP, Reason.TRAILING, Reason.CHEAP_SHORT, Reason.ROLLED):
+            assert package.decided not in rows
+
+
+STALE = pytest.mark.xfail(strict=True, reason="greeks of a quoted market take the last quote for the row's own")
+
+
+@STALE
+def test_a_net_delta_without_quotes_hedges_nothing(dark):
+    """Shares that nothing is left to hedge with are sold all the same."""
+    rows, store = dark
+    result = ran(store, **markets.RUNS["hedged"][1])
+    hedges = result.fills[result.fills[:, F["event"]] == EVENT_HEDGE]
+    assert len(hedges) >= 10
+    looked = hedges[:, F["row"]] - 1
+    assert not any(is_open(result, row) for row in looked[np.isin(looked, rows)])
+
+
+@STALE
+def test_a_breach_probability_without_quotes_closes_nothing(dark):
+    rows, store = dark
+    result = ran(store, strategy__exits__exit_breach=0.4, strategy__exits__stop_multiple=0.0)
+    left = result.trades[result.trades[:, T["reason"]] == Reason.BREACH_EXIT]
+    assert len(left) >= 3
+    assert not np.isin(left[:, T["exit_decided"]], rows).any()
+
+
+def is_open(result, row):
+    """Whether anything was open on a row."""
+    opened, closed = result.trades[:, T["opened"]], result.trades[:, T["closed"]]
+    return bool(((opened <= row) & ((closed < 0) | (closed > row))).any())
+
+
+# A rule that needs what this market does not know: the reason of every row on which it alone is in the way.
+UNKNOWN = {
+    "a VIX that is nowhere": ("table", {"strategy__filters__vix_max": 60.0}, Reason.SIGNAL_UNKNOWN),
+    "an IV rank without a past": ("table", {"strategy__filters__iv_rank_min": 1.0}, Reason.SIGNAL_UNKNOWN),
+    "a VIX3M that is nowhere": ("modelled", {"strategy__filters__term_max": 2.0}, Reason.SIGNAL_UNKNOWN),
+    "a size scaled by no regime": ("table", {"strategy__size__crash_factor": 0.5}, Reason.SIZE_UNKNOWN),
+    "an edge without a volatility": ("table", {"strategy__entry__expiry_rule": "edge"}, Reason.EDGE_UNKNOWN),
+    "sizes of no quote": ("modelled", {"strategy__filters__min_size": 1}, Reason.ILLIQUID),
+}
+
+
+@pytest.mark.parametrize("what", list(UNKNOWN))
+def test_a_rule_that_lacks_its_input_opens_nothing_and_counts_the_rows(what):
+    of, changes, reason = UNKNOWN[what]
+    plain, result = ran(markets.market(of)), ran(markets.market(of), **changes)
+    assert len(plain.trades) >= 20 and len(result.trades) == 0
+    entered = plain.ledger.codes[VERDICT] == Reason.ENTER
+    assert (result.ledger.codes[VERDICT][entered] == reason).all()
+    assert (result.ledger.rows[CASH] == 2_500_000).all() and not result.ledger.rows[MARKS].any()
+
+
+def test_rules_of_exit_that_lack_their_input_leave_nothing():
+    """An unknown regime is not one to leave, unless it is named; an unknown breach probability is no breach."""
+    plain = ran(markets.market("table"))
+    left = ran(markets.market("table"), strategy__exits__leave_regimes="crash,high_vol")
+    assert np.array_equal(left.trades, plain.trades)
+    named = ran(markets.market("table"), strategy__exits__leave_regimes="unknown")
+    assert (named.trades[:, T["reason"]] == Reason.REGIME_EXIT).any()
 
 
 def test_a_mark_without_quotes_stays_inside_the_width_of_each_vertical(dark):

@@ -4,10 +4,30 @@ import ast
 
 import pytest
 
-from core.config import ROOT, Config, load, minutes_of, read_fees, template
+from core.config import ORDERED, ROOT, Config, load, members, minutes_of, read_fees, template
 from core.errors import ConfigError
 from core.settings import BY_PATH, SETTINGS
 from tests.markets import NO_FILE
+
+REGIMES_AVOIDED = "strategy.filters.avoid_regimes"
+MINUTES = "strategy.signals.indicator_minutes"
+REVERSED = [  # each pair of ORDERED, and values that contradict each other
+    ("strategy.entry.dte_min", "strategy.entry.dte_target", (46, 45)),
+    ("strategy.entry.dte_target", "strategy.entry.dte_max", (61, 60)),
+    ("strategy.entry.delta_low", "strategy.entry.short_delta", (0.17, 0.16)),
+    ("strategy.entry.short_delta", "strategy.entry.delta_high", (0.26, 0.25)),
+    ("strategy.entry.window_start", "strategy.entry.window_end", ("15:05", "15:00")),
+    ("market.start", "market.end", ("2018-02-06", "2018-02-05")),
+    ("strategy.filters.consensus_min", "strategy.filters.consensus_max", (0.7, 0.3)),
+    ("strategy.filters.iv_rank_min", "strategy.filters.iv_rank_max", (60.0, 40.0)),
+    ("strategy.filters.vix_min", "strategy.filters.vix_max", (30.0, 15.0)),
+    ("strategy.filters.rsi_min", "strategy.filters.rsi_max", (70.0, 30.0)),
+    ("strategy.filters.stoch_min", "strategy.filters.stoch_max", (80.0, 20.0)),
+    ("strategy.signals.trend_fast", "strategy.signals.trend_slow", (30, 20)),
+    ("strategy.signals.hmm_leave", "strategy.signals.hmm_enter", (0.65, 0.55)),
+    ("strategy.signals.regime_high_vix", "strategy.signals.regime_crash_vix", (36.0, 35.0)),
+    ("strategy.size.vol_low", "strategy.size.vol_high", (0.4, 0.3)),
+]
 
 
 def refused(**layers) -> str:
@@ -44,9 +64,18 @@ def test_the_template_holds_every_default_and_nothing_else():
 def test_every_default_is_inside_its_own_range():
     for setting in SETTINGS:
         assert load(user_file=NO_FILE, flags={setting.path: setting.default})[setting.path] == setting.default
-        if setting.choices:
+        if setting.kind == "choice":
             assert setting.default in setting.choices
         assert setting.text
+
+
+def test_members_of_a_default_are_choices_in_their_order():
+    values = load(user_file=NO_FILE).values
+    assert members(values, "strategy.entry.widen_regimes") == ("high_vol", "crash")
+    for setting in SETTINGS:
+        if setting.kind == "subset":
+            chosen = members(values, setting.path)
+            assert chosen == tuple(choice for choice in setting.choices if choice in chosen)
 
 
 def test_defaults_fit_together():
@@ -152,19 +181,76 @@ def test_an_unknown_choice_fails_with_the_choices():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "values"),
+    ("value", "expected"),
     [
-        ("strategy.entry.dte_min", "strategy.entry.dte_target", (46, 45)),
-        ("strategy.entry.dte_target", "strategy.entry.dte_max", (61, 60)),
-        ("strategy.entry.delta_low", "strategy.entry.short_delta", (0.17, 0.16)),
-        ("strategy.entry.short_delta", "strategy.entry.delta_high", (0.26, 0.25)),
-        ("strategy.entry.window_start", "strategy.entry.window_end", ("15:05", "15:00")),
-        ("market.start", "market.end", ("2018-02-06", "2018-02-05")),
+        ("none", "none"),
+        ("", "none"),
+        ([], "none"),
+        ("crash", "crash"),
+        ("crash, range", "range,crash"),
+        (["crash", "high_vol", "crash"], "high_vol,crash"),
+        ("crash,trend_down,trend_up,high_vol,range,unknown", "unknown,range,high_vol,trend_up,trend_down,crash"),
     ],
 )
+def test_members_of_a_subset_are_put_in_the_order_of_its_choices(value, expected):
+    assert load(user_file=NO_FILE, flags={REGIMES_AVOIDED: value})[REGIMES_AVOIDED] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("[crash, range]", "range,crash"), ("none", "none"), ("[]", "none"), ("trend_up", "trend_up")],
+)
+def test_a_subset_in_yaml_is_a_list_or_a_text(text, expected, tmp_path):
+    file = written(tmp_path, f"strategy: {{filters: {{avoid_regimes: {text}}}}}\n")
+    assert load(user_file=NO_FILE, file=file)[REGIMES_AVOIDED] == expected
+
+
+def test_an_unknown_member_fails_with_the_choices():
+    text = refused(sets=[f"{REGIMES_AVOIDED}=range,crsh"])
+    assert "give none, or some of: unknown, range, high_vol, trend_up, trend_down, crash" in text
+    assert "did you mean 'crash'?" in text
+
+
+@pytest.mark.parametrize("value", ["none,crash", "crash;range", "Crash", ["none", "crash"], None, True, 5])
+def test_what_is_no_list_of_members_fails(value):
+    with pytest.raises(ConfigError, match="avoid_regimes"):
+        load(user_file=NO_FILE).with_values(strategy__filters__avoid_regimes=value)
+
+
+@pytest.mark.xfail(strict=True, raises=AttributeError, reason="a list of what is not text is not refused but crashes")
+@pytest.mark.parametrize("value", [[5], [["crash"]], [None]])
+@pytest.mark.parametrize("path", [REGIMES_AVOIDED, "strategy.entry.weekdays"])
+def test_a_list_of_what_is_not_text_fails(path, value):
+    assert path in refused(flags={path: value})
+
+
+@pytest.mark.parametrize("value", [15, "15"])
+def test_a_choice_that_looks_like_a_number_may_be_given_as_one(value):
+    assert load(user_file=NO_FILE, flags={MINUTES: value})[MINUTES] == "15"
+
+
+def test_a_number_in_a_file_may_be_a_choice(tmp_path):
+    file = written(tmp_path, "strategy: {signals: {indicator_minutes: 60}}\n")
+    assert load(user_file=NO_FILE, file=file)[MINUTES] == "60"
+    user = tmp_path / "config.py"
+    user.write_text('CONFIG = {"strategy": {"signals": {"indicator_minutes": 15}}}\n')
+    assert load(user_file=user)[MINUTES] == "15"
+
+
+@pytest.mark.parametrize("value", [10, "10", 5.5, True, None, "five"])
+def test_a_number_that_is_no_choice_fails_with_the_choices(value):
+    with pytest.raises(ConfigError, match="give one of: 5, 15, 60"):
+        load(user_file=NO_FILE).with_values(strategy__signals__indicator_minutes=value)
+
+
+@pytest.mark.parametrize(("low", "high", "values"), REVERSED)
 def test_a_range_that_ends_before_it_starts_fails(low, high, values):
     text = refused(flags={low: values[0], high: values[1]})
     assert low in text and high in text and str(values[0]) in text
+
+
+def test_every_ordered_pair_is_tried_above():
+    assert [(low, high) for low, high, _ in REVERSED] == list(ORDERED)
 
 
 def test_the_delta_band_does_not_bind_a_butterfly():
@@ -175,6 +261,13 @@ def test_the_delta_band_does_not_bind_a_butterfly():
 def test_an_exit_that_would_act_at_entry_fails():
     assert "strategy.exits.exit_dte" in refused(sets=["strategy.exits.exit_dte=30"])
     load(user_file=NO_FILE, sets=["strategy.exits.exit_dte=0", "strategy.entry.dte_min=0"])
+
+
+def test_rolling_out_by_days_to_expiry_needs_an_exit_by_days_to_expiry():
+    text = refused(sets=["strategy.manage.roll_out=exit_dte", "strategy.exits.exit_dte=0"])
+    assert "strategy.manage.roll_out is exit_dte" in text and "strategy.exits.exit_dte is 0" in text
+    load(user_file=NO_FILE, sets=["strategy.manage.roll_out=exit_dte", "strategy.exits.exit_dte=1"])
+    load(user_file=NO_FILE, sets=["strategy.manage.roll_out=tested", "strategy.exits.exit_dte=0"])
 
 
 @pytest.mark.parametrize("text", ["a", "=1", "a.b"])
