@@ -71,8 +71,10 @@ from core.types import (
     record_of,
 )
 from options_strategy import (
-    propose,
+    decide_entry,
+    pop_due,
     stop_shift,
+    tried,
 )
 from strategies.legs import leg_quotes
 from strategies.rules import rules_from
@@ -164,6 +166,8 @@ def fill_entry(m, rules, costs, book, out, r):
             book.slot[p].rolls_out = head.order_out
             book.slot[p].stop_shift = stop_shift(m, rules, head.order_decided)
             set_levels(rules, book, p)
+            if head.order_campaign >= 0:
+                pop_due(head)  # it is open again
             if head.last_entry < 0 or m.row[r].session != m.row[head.last_entry].session:
                 head.new_today = 0
             head.new_today += 1
@@ -172,6 +176,8 @@ def fill_entry(m, rules, costs, book, out, r):
     if costs.order_type == FRACTION or head.order_tries >= costs.order_life:
         head.order_working = 0
         head.missed += 1
+        if head.order_campaign >= 0:
+            tried(head)
     return -1
 
 
@@ -280,7 +286,7 @@ def busy_row(m, rules, costs, book, out, script, s, r0, r, r1, first, last, outs
             verdict = m.gate[GATE, r]
         elif verdict == Reason.ENTER:
             equity = out.rows[CASH, r] + out.rows[MARKS, r]
-            verdict = propose(m, rules, costs, book, r, equity)
+            verdict = decide_entry(m, rules, costs, book, r, equity)
     if book.head.missed > missed and verdict != Reason.ENTER:
         verdict = Reason.MISSED
     out.codes[VERDICT, r] = shown if shown != Reason.NONE and verdict != Reason.ENTER else verdict
@@ -294,7 +300,8 @@ def begin_session(m, rules, costs, book, out, s, r0, r1):
         if book.head.order_working:  # entry orders are day orders
             book.head.order_working = 0
             book.head.missed += 1
-        book.head.due = 0  # a campaign that found no later expiry on its day has ended
+        while book.head.due > 0 and book.head.due_until[0] < s:
+            pop_due(book.head)  # a campaign that found no later expiry in time has ended
         book.head.hedge_shares = 0
         if costs.interest:
             credit_interest(m, book, out, s, r0)

@@ -29,6 +29,7 @@ from core.types import (
     LONG_CALL,
     LONG_PUT,
     MODEL,
+    MOST_DUE_TRIES,
     NATURAL,
     NO_SCALE,
     PERCENT,
@@ -75,8 +76,8 @@ def expiry_reachable(m, rules, x, r):
 
 
 @njit
-def choose_expiry(m, rules, r):
-    """Listed expiry nearest the target inside the DTE window (ties: the nearer); -1 if none."""
+def choose_expiry(m, rules, r, after):
+    """Listed expiry nearest the target inside the DTE window (ties: the nearer) and after a day; -1 if none."""
     day = m.ses[m.row[r].session].day
     best, best_gap = -1, NEVER
     for x in range(first_expiry(m, rules, day), m.exp.shape[0]):
@@ -84,7 +85,7 @@ def choose_expiry(m, rules, r):
         if dte > rules.dte_max:
             break
         gap = abs(dte - rules.dte_target)
-        if gap < best_gap and m.exp[x].first <= r and has_quotes(m, x, r):
+        if gap < best_gap and m.exp[x].day > after and m.exp[x].first <= r and has_quotes(m, x, r):
             best, best_gap = x, gap
     return best
 
@@ -106,14 +107,16 @@ def first_expiry(m, rules, day):
 def choose_by_edge(m, rules, costs, head, quote, r):
     """The session's expiry of the best expected edge a day, found when first asked for; -1 while none can be built."""
     s = int(m.row[r].session)
+    if head.due > 0:
+        return best_by_edge(m, rules, costs, head, quote, r, head.due_day[0])
     if head.edge_session != s or head.edge_expiry < 0:
-        head.edge_session, head.edge_expiry = s, best_by_edge(m, rules, costs, head, quote, r)
+        head.edge_session, head.edge_expiry = s, best_by_edge(m, rules, costs, head, quote, r, -1)
     return head.edge_expiry
 
 
 @njit(**INNER)
-def best_by_edge(m, rules, costs, head, quote, r):
-    """The expiry in the DTE window whose structure has the best expected edge a day; -1 if none can be built.
+def best_by_edge(m, rules, costs, head, quote, r, after):
+    """The expiry in the DTE window and after a day whose structure has the best edge a day; -1 if none can be built.
 
     Edge: the credit that the fills promise less what the structure would be worth if the realised volatility of the
     past sessions went on. It compares expiries; it is no proof that there is an edge.
@@ -125,7 +128,12 @@ def best_by_edge(m, rules, costs, head, quote, r):
         dte = m.exp[x].day - day
         if dte > rules.dte_max:
             break
-        if m.exp[x].first > r or not has_quotes(m, x, r) or not expiry_reachable(m, rules, x, r):
+        if (
+            m.exp[x].day <= after
+            or m.exp[x].first > r
+            or not has_quotes(m, x, r)
+            or not expiry_reachable(m, rules, x, r)
+        ):
             continue
         if build_structure(m, rules, x, r, head.order_legs, quote) != Reason.ENTER:
             continue
@@ -302,6 +310,24 @@ def unknown_signal(m, rules, r):
 
 
 @njit(**INNER)
+def decide_entry(m, rules, costs, book, r, equity_cents):
+    """`propose`, and what becomes of a campaign that waits to be rolled out when nothing can be opened for it."""
+    waiting = book.head.due > 0
+    verdict = propose(m, rules, costs, book, r, equity_cents)
+    if waiting and verdict != Reason.ENTER:
+        tried(book.head)
+    return verdict
+
+
+@njit(**INNER)
+def tried(head):
+    """The campaign that waits longest could not be opened again on this row; after so many it has ended."""
+    head.due_tries[0] += 1
+    if head.due_tries[0] >= MOST_DUE_TRIES:
+        pop_due(head)
+
+
+@njit(**INNER)
 def propose(m, rules, costs, book, r, equity_cents):
     """The entry decision at row r: Reason.ENTER and a working order in the book, or why not.
 
@@ -315,11 +341,12 @@ def propose(m, rules, costs, book, r, equity_cents):
     verdict = unknown_signal(m, rules, r)
     if verdict != Reason.NONE:
         return verdict
-    x = choose_by_edge(m, rules, costs, head, book.leg, r) if rules.by_edge else choose_expiry(m, rules, r)
+    if rules.by_edge:
+        x = choose_by_edge(m, rules, costs, head, book.leg, r)
+    else:  # rolling out means a later expiry
+        x = choose_expiry(m, rules, r, head.due_day[0] if head.due > 0 else -1)
     if x < 0:
         return Reason.NO_EXPIRY if m.kind == MODEL or m.row[r].snap >= 0 else Reason.NO_QUOTES
-    if head.due > 0 and m.exp[x].day <= head.due_day[0]:
-        return Reason.NO_EXPIRY  # rolling out means a later expiry
     if not expiry_reachable(m, rules, x, r):
         return Reason.EXPIRY_DAY
     verdict = build_structure(m, rules, x, r, legs, book.leg)
@@ -368,7 +395,6 @@ def judge(m, rules, costs, head, x, r, equity_cents):
     head.order_campaign, head.order_out = -1, 0
     if head.due > 0:
         head.order_campaign, head.order_out = head.due_campaign[0], head.due_out[0]
-        pop_due(head)
     return Reason.ENTER
 
 
@@ -396,6 +422,7 @@ def pop_due(head):
     for i in range(head.due):
         head.due_campaign[i], head.due_out[i] = head.due_campaign[i + 1], head.due_out[i + 1]
         head.due_debit[i], head.due_day[i] = head.due_debit[i + 1], head.due_day[i + 1]
+        head.due_until[i], head.due_tries[i] = head.due_until[i + 1], head.due_tries[i + 1]
 
 
 # ---------------------------------------------------------------- exits

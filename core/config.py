@@ -110,12 +110,14 @@ def _text(setting: Setting, value: Any, source: str) -> str | None:
             raise ConfigError(f"{name} is {value!r} ({source}); give a New York time such as 10:30")
         return f"{stamp // 60:02d}:{stamp % 60:02d}"
     if setting.kind == "weekdays":
-        days = [d.strip().lower()[:3] for d in (value if isinstance(value, list | tuple) else str(value).split(","))]
+        days = [
+            str(d).strip().lower()[:3] for d in (value if isinstance(value, list | tuple) else str(value).split(","))
+        ]
         if not days or any(d not in WEEKDAYS for d in days):
             raise ConfigError(f"{name} is {value!r} ({source}); give weekdays such as mon,wed,fri")
         return ",".join(d for d in WEEKDAYS if d in days)
     if setting.kind == "subset":
-        parts = [part.strip() for part in (value if isinstance(value, list | tuple) else str(value).split(","))]
+        parts = [str(part).strip() for part in (value if isinstance(value, list | tuple) else str(value).split(","))]
         parts = [] if parts in (["none"], [""]) else parts
         for part in parts:
             if part not in setting.choices:
@@ -179,6 +181,17 @@ def check_together(values: Mapping[str, Any]) -> None:
         a, b = values[low], values[high]
         if a is not None and b is not None and a > b and not _butterfly_exempt(values, low):
             raise ConfigError(f"{low} is {a} and {high} is {b}; {low} must not exceed {high}")
+    if values["strategy.signals.trend_fast"] == values["strategy.signals.trend_slow"]:
+        raise ConfigError(
+            f"strategy.signals.trend_fast and trend_slow are both {values['strategy.signals.trend_slow']}; a trend is "
+            "their difference: give a smaller trend_fast"
+        )
+    multiple, reach = values["strategy.exits.stop_multiple"], values["strategy.exits.stop_scale_range"]
+    if values["strategy.exits.stop_scale"] != "none" and 0.0 < multiple <= reach:
+        raise ConfigError(
+            f"strategy.exits.stop_scale_range is {reach:g} and stop_multiple {multiple:g}; in a calm market the stop "
+            "would be at or below the credit: give a range below the multiple"
+        )
     leave, nearest = values["strategy.exits.exit_dte"], values["strategy.entry.dte_min"]
     if leave > 0 and leave >= nearest:
         raise ConfigError(

@@ -10,6 +10,17 @@ from strategies.hedging import hedge_order
 
 
 @njit(**HOT)
+def looks(m, rules, s, r):
+    """Whether the net delta is looked at on row r: the session's first, then one every so many minutes."""
+    if m.row[r].minute >= m.ses[s].close:
+        return False  # no bar is left on which an order could fill
+    if r == m.ses[s].start:
+        return True
+    now, before = m.row[r].minute - OPEN_MINUTE, m.row[r - 1].minute - OPEN_MINUTE
+    return now // rules.hedge_minutes != before // rules.hedge_minutes
+
+
+@njit(**HOT)
 def hedge_row(m, rules, book, s, r, r1):
     """Next row in [r, r1) at which the hedge's order fills or the net delta is looked at; IDLE if none."""
     if rules.delta_band <= 0.0:
@@ -19,7 +30,7 @@ def hedge_row(m, rules, book, s, r, r1):
             return IDLE  # shares do not trade on evening snapshots
         if book.head.hedge_shares != 0 and row > book.head.hedge_decided:
             return row
-        if (m.row[row].minute - OPEN_MINUTE) % rules.hedge_minutes == 0:
+        if looks(m, rules, s, row):
             return row
     return IDLE
 
@@ -44,7 +55,7 @@ def attend_hedge(m, rules, book, out, s, r):
     if head.hedge_shares != 0 and r > head.hedge_decided:
         fill_shares(m, book, out, r, head.hedge_shares)
         head.hedge_shares = 0
-    if (m.row[r].minute - OPEN_MINUTE) % rules.hedge_minutes == 0:
+    if looks(m, rules, s, r):
         if open_count(book) > 0:
             head.hedge_shares = hedge_order(net_delta(m, book, r), head.shares, rules.delta_band)
         else:

@@ -133,13 +133,19 @@ def price_event(m, rules, book, p, s, r0, r, r1):
     return IDLE
 
 
+@njit(**HOT)
+def scaled_stop(credit_cents, slot, rules):
+    """stop_level with the slot's own shift of the multiple; NEVER without a stop."""
+    return stop_level(credit_cents, rules.stop_multiple + slot.stop_shift) if rules.stop_multiple > 0.0 else NEVER
+
+
 @njit(**INNER)
 def side_level(slot, side, rules):
     """(target, stop) of one side in cents: of its own credit."""
     credit = slot.side_credit2[side] // 2
     if credit <= 0:
         return -IDLE, IDLE
-    return profit_limit(credit, rules), stop_level(credit, rules.stop_multiple + slot.stop_shift)
+    return profit_limit(credit, rules), scaled_stop(credit, slot, rules)
 
 
 @njit(**HOT)
@@ -236,8 +242,8 @@ def next_event(m, rules, book, p, s, r0, r, r1):
         return row
     if rules.enter:
         timed, _ = time_exit_row(m, rules, s, slot.expiry, slot.opened)
-        if timed >= first:
-            row = min(row, timed)
+        if timed < m.ses[s].end and (timed >= first or m.ses[s].decide == -1):
+            row = min(row, max(timed, first))  # what an order for a part has kept waiting leaves on the next row
         if rules.exit_breach < 1.0 and slot.breach_on != s:
             look = daily_row(m, rules, s)
             if look >= first:
@@ -254,9 +260,9 @@ def next_event(m, rules, book, p, s, r0, r, r1):
 def set_levels(rules, book, p):
     """Cost of what is left of slot p at which the profit order fills and the stop triggers."""
     slot = book.slot[p]
-    target, stop = profit_limit(slot.credit, rules), stop_level(slot.credit, rules.stop_multiple + slot.stop_shift)
+    target, stop = profit_limit(slot.credit, rules), scaled_stop(slot.credit, slot, rules)
     book.slot[p].target = target - slot.paid if target > -NEVER else -NEVER
-    book.slot[p].stop = stop - slot.paid if stop < NEVER and rules.stop_multiple > 0.0 else NEVER
+    book.slot[p].stop = stop - slot.paid if stop < NEVER else NEVER
 
 
 @njit(**INNER)
@@ -336,6 +342,9 @@ def after_close(m, rules, book, out, p, r, reason):
         n = head.due
         head.due_campaign[n], head.due_out[n] = slot.campaign, slot.rolls_out + 1
         head.due_debit[n], head.due_day[n] = slot.paid, m.exp[slot.expiry].day
+        s = int(m.row[r].session)
+        head.due_until[n] = s if m.ses[s].decide == -1 else s + 1  # quotes of once a day: tried the day after
+        head.due_tries[n] = 0
         head.due = n + 1
 
 
@@ -424,7 +433,7 @@ def decide_exit(m, rules, costs, book, out, p, s, r0, r):
             asked, of = market_order(m, rules, costs, book, p, s, r)
             if asked != Reason.NONE:
                 reason, part = asked, of
-        if timed == r and reason not in (Reason.SIDE_STOP, Reason.REGIME_EXIT, Reason.BREACH_EXIT, Reason.ROLL_OUT):
+        if timed <= r and reason not in (Reason.REGIME_EXIT, Reason.BREACH_EXIT, Reason.ROLL_OUT):
             reason, part = why, ALL_LEGS
             if why == Reason.DTE_EXIT and rolls_out(rules, slot, OUT_AT_DTE):
                 reason = Reason.ROLL_OUT

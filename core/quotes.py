@@ -194,8 +194,8 @@ def leg_delta(m, c, r):
     i = cell_index(m, c, r)
     if i < 0:
         return np.nan
-    if m.kind == CARRIED and m.row[r].quoted == 0:
-        return carried_greeks(m, c, r)[1]
+    if m.row[r].quoted == 0:  # a quote of an earlier row says nothing of this one
+        return carried_greeks(m, c, r)[1] if m.kind == CARRIED else np.nan
     return m.q_delta[i]
 
 
@@ -271,7 +271,7 @@ def dense_rows(m, c, r0, r1):
 def quoted_greeks(m, c, r):
     """leg_greeks on a tabulated market: the volatility that the row's own mid implies, no carry."""
     i = cell_index(m, c, r)
-    if i < 0 or m.q_flag[i] != GOOD:
+    if i < 0 or m.q_flag[i] != GOOD or m.row[r].quoted == 0:
         return np.nan, np.nan, np.nan, np.nan, np.nan, np.nan
     years = years_to_expiry(m, m.con[c].expiry, r)
     strike = m.con[c].strike / 100.0

@@ -264,6 +264,7 @@ class Costs(NamedTuple):
 
 
 MOST_DUE = 8  # campaigns that may wait to be rolled out at one time
+MOST_DUE_TRIES = 6  # rows on which a later expiry is looked for; on five-minute bars half an hour
 # Parts of a structure that one order may close, as masks of legs (bit per leg); ROLL closes a side and opens a new one.
 ALL_LEGS, PUT_SIDE, CALL_SIDE = 0b1111, 0b0011, 0b1100
 ONE_SHORT_PUT, ONE_SHORT_CALL = 0b0010, 0b0100
@@ -332,6 +333,8 @@ HEAD = [
     ("due_out", "i8", (MOST_DUE,)),  # how often each was rolled out, this time included
     ("due_debit", "i8", (MOST_DUE,)),  # cents per share paid to close it
     ("due_day", "i8", (MOST_DUE,)),  # day of the expiry that was closed
+    ("due_until", "i8", (MOST_DUE,)),  # last session in which it is tried
+    ("due_tries", "i8", (MOST_DUE,)),  # rows on which it was tried
     ("edge_session", "i8"),  # the session whose expiry of best edge is known, and that expiry
     ("edge_expiry", "i8"),
     ("breach_session", "i8"),  # the entry candidate whose breach probability was computed last, and what it was

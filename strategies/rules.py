@@ -143,6 +143,11 @@ def size_rules(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values[f"strategy.size.{name}"] for name in [*names.split(), "kelly_min_trades"]}
 
 
+def whole_cents(usd: float) -> int:
+    """Cents, at least one of anything above 0: rounding switches nothing off."""
+    return max(1, round(usd * 100)) if usd > 0.0 else 0
+
+
 def exit_rules(values: Mapping[str, Any]) -> dict[str, Any]:
     leave = {k.rsplit(".", 1)[1]: v for k, v in values.items() if k.startswith("strategy.exits.")}
     manage = {k.rsplit(".", 1)[1]: v for k, v in values.items() if k.startswith("strategy.manage.")}
@@ -153,18 +158,18 @@ def exit_rules(values: Mapping[str, Any]) -> dict[str, Any]:
         "stop_scale": STOP_SCALES[leave["stop_scale"]],
         "stop_scale_range": leave["stop_scale_range"],
         "exit_breach": leave["exit_breach"],
-        "cheap_short": round(leave["cheap_short"] * 100),
+        "cheap_short": whole_cents(leave["cheap_short"]),
         "watches_market": int(
             leave["leave_regimes"] != "none" or manage["tested_action"] != "none" or manage["roll_out"] == "tested"
         ),
         "tested_action": TESTED_ACTIONS[manage["tested_action"]],
         "tested_distance": manage["tested_distance"],
         "roll_delta": manage["roll_delta"],
-        "roll_min_credit": round(manage["roll_min_credit"] * 100),
+        "roll_min_credit": whole_cents(manage["roll_min_credit"]),
         "roll_min_dte": manage["roll_min_dte"],
         "max_rolls": manage["max_rolls"],
         "roll_out": ROLL_OUTS[manage["roll_out"]],
-        "roll_out_min_credit": round(manage["roll_out_min_credit"] * 100),
+        "roll_out_min_credit": whole_cents(manage["roll_out_min_credit"]),
         "max_rolls_out": manage["max_rolls_out"],
         "delta_band": values["strategy.hedge.delta_band"],
         "hedge_minutes": values["strategy.hedge.minutes"],

@@ -8,6 +8,7 @@ import pytest
 
 from backtest_engine import BacktestResult
 from core.config import load
+from core.errors import ConfigError
 from core.market import catalog
 from core.report.exposure import exposure_of
 from core.report.known import signals_of
@@ -290,9 +291,6 @@ def test_every_member_of_a_subset_does_something_of_its_own(path, stores):
 # ---------------------------------------------------------------- where a setting acts on some values or markets alone
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a campaign that waits to be rolled out is forgotten at the next session's start"
-)
 def test_a_structure_rolls_out_where_quotes_come_once_a_day(stores):
     """It closes on the evening's snapshot, so its new entry can only be decided in the next session.
 
@@ -304,16 +302,12 @@ def test_a_structure_rolls_out_where_quotes_come_once_a_day(stores):
     assert (result.trades[:, T["campaign"]] != np.arange(len(result.trades))).any()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="looks at the net delta fall on no bar, or on the last one, whose order is dropped"
-)
 @pytest.mark.parametrize("minutes", [91, 390])
 def test_the_net_delta_is_hedged_whatever_the_minutes_between_two_looks(minutes, stores):
     result = ran({"market.name": "table", "strategy.hedge.delta_band": 4.0, "strategy.hedge.minutes": minutes})
     assert (result.fills[:, F["event"]] == EVENT_HEDGE).any()
 
 
-@pytest.mark.xfail(strict=True, reason="a side's stop is made of the shift alone")
 def test_without_a_stop_there_is_none_to_scale_on_a_side_either(stores):
     rules = {"stop_multiple": 0.0, "stop_scale": "atr", "scope": "side"}
     result = ran({"market.name": "modelled", **{f"strategy.exits.{name}": value for name, value in rules.items()}})
@@ -321,10 +315,6 @@ def test_without_a_stop_there_is_none_to_scale_on_a_side_either(stores):
     assert not (result.adjustments[:, A["reason"]] == Reason.SIDE_STOP).any()
 
 
-@pytest.mark.xfail(strict=True, reason="a stop that is scaled to nothing or below is no stop at all")
-def test_a_stop_that_calm_brings_nearer_stops_no_fewer_trades(stores):
-    """Volatility is low in these months: the stop at 0.4 credits moves by up to 0.5 towards the entry."""
-    near = {"market.name": "years", **LATE, "strategy.exits.stop_multiple": 0.4}
-    fixed, scaled = (ran({**near, "strategy.exits.stop_scale": scale}) for scale in ("none", "vol"))
-    stops = [int((result.trades[:, T["reason"]] == Reason.STOP).sum()) for result in (fixed, scaled)]
-    assert stops[1] >= stops[0] > 0
+def test_a_stop_that_calm_would_scale_to_nothing_is_refused():
+    with pytest.raises(ConfigError, match="stop_scale_range"):
+        markets.config_of(strategy__exits__stop_multiple=0.4, strategy__exits__stop_scale="vol")

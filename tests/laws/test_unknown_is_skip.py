@@ -125,10 +125,6 @@ def test_rows_without_quotes_trigger_no_exit_of_a_part_and_no_roll(name, dark):
             assert package.decided not in rows
 
 
-STALE = pytest.mark.xfail(strict=True, reason="greeks of a quoted market take the last quote for the row's own")
-
-
-@STALE
 def test_a_net_delta_without_quotes_hedges_nothing(dark):
     """Shares that nothing is left to hedge with are sold all the same."""
     rows, store = dark
@@ -139,7 +135,6 @@ def test_a_net_delta_without_quotes_hedges_nothing(dark):
     assert not any(is_open(result, row) for row in looked[np.isin(looked, rows)])
 
 
-@STALE
 def test_a_breach_probability_without_quotes_closes_nothing(dark):
     rows, store = dark
     result = ran(store, strategy__exits__exit_breach=0.4, strategy__exits__stop_multiple=0.0)
