@@ -278,6 +278,20 @@ def test_what_is_known_at_the_opening_does_not_move_with_the_rest_of_the_day(fol
     assert known[0].vix[-1] != known[1].vix[-1]
 
 
+def test_a_roll_earns_its_share_and_bills_and_a_skipped_one_bills_alone():
+    shares, earned, bills = np.array([1.0, 0.5, 0.0]), np.array([0.02, -0.04, 0.0]), np.full(3, 0.001)
+    days = np.array([0, 28, 56], np.int32)
+    verdicts, left = [Reason.ENTER, Reason.ENTER, Reason.BREACH], [Reason.SETTLED, Reason.BREACH_EXIT, Reason.NONE]
+    sold = beside.Sold(shares, earned, days + 28, verdicts, left, 0, np.full(3, 0.7))
+    assert beside.returns_of(sold, bills).tolist() == pytest.approx([0.021, -0.019, 0.001])
+    figures = beside.part_figures(sold, bills, days, slice(0, 3))
+    assert figures["annual_return"] == pytest.approx((1.021 * 0.981 * 1.001) ** 4 - 1.0)
+    assert (figures["rolls"], figures["sold"], figures["mean_share"]) == (3, 2, 0.75)
+    assert figures["worst_roll"] == pytest.approx(-0.019)
+    assert beside.counted(verdicts, Reason.ENTER) == {"probability of a breach too high": 1}
+    assert beside.counted(left, Reason.SETTLED) == {"probability of a breach": 1}
+
+
 def test_the_difference_of_equals_is_nothing_and_a_tenth_per_cent_a_roll_is_1_2_a_year():
     bills = np.full(24, 0.001)
     mechanical = bills + np.tile([0.01, -0.02, 0.005], 8)

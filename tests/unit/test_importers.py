@@ -406,11 +406,11 @@ def test_a_vix_of_a_day_without_a_session_is_seen_when_that_day_is_over(with_vix
 
 
 def test_a_vix_more_than_seven_days_old_is_unknown(with_vix):
-    def on_friday(day):
-        return by_minute(with_vix(vix_table((day, "2026-03-09"), (15.0, 17.0))), "vix", "2026-03-06")[600]
+    def on_monday(day):
+        return by_minute(with_vix(vix_table((day,), (15.0,))), "vix", "2026-03-09")[600]
 
-    assert on_friday("2026-02-27") == 15.0
-    assert np.isnan(on_friday("2026-02-26"))
+    assert on_monday("2026-03-02") == 15.0
+    assert np.isnan(on_monday("2026-03-01"))
 
 
 def test_an_empty_vix_lets_the_close_before_it_stand(with_vix):
