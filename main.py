@@ -171,6 +171,8 @@ def add_data_parser(commands: Any) -> None:
     make.add_argument("--map", metavar="FILE", help="column map of the generic format (YAML)")
     make.add_argument("--closes", metavar="F", help="daily file of official closes (settlement values)")
     make.add_argument("--rates", metavar="F", help="daily file with dtb3_pct or dff_pct (cash yield, discounting)")
+    make.add_argument("--vix", metavar="F", help="daily closes of VIX (vix_close[, vix3m_close]) or its bars")
+    make.add_argument("--vix-columns", metavar="A[,B]", help="columns of VIX and VIX3M in it, if named otherwise")
     make.add_argument("--thin", action="store_true", help="accept a selection of contracts, for checks only")
     common(make)
     for name, text in (("list", "markets on disk"), ("describe", "what a market holds, and its quality")):
@@ -335,7 +337,7 @@ def run_data(args: argparse.Namespace) -> None:
             raise ConfigError(
                 f"--name is {args.name!r}; give letters, digits, - and _, and not {' or '.join(catalog.BUILT)}"
             )
-        paths = {k: Path(v) if v else None for k, v in (("closes", args.closes), ("rates", args.rates))}
+        paths = {k: Path(v) if v else None for k, v in vars(args).items() if k in ("closes", "rates", "vix")}
         store = import_market(
             args.format,
             Path(args.bars),
@@ -347,6 +349,7 @@ def run_data(args: argparse.Namespace) -> None:
             thin=args.thin,
             root=args.root,
             map_file=Path(args.map) if args.map else None,
+            vix_names=vix_names(args),
             **paths,
         )
         describe(args, store)
@@ -360,6 +363,18 @@ def run_data(args: argparse.Namespace) -> None:
         show(args, {"markets": value}, lines or ["no markets yet; `history` is built by the first backtest"])
     else:
         describe(args, catalog.open_market(args.name, settings.load()["market.seed"], teller(args)))
+
+
+def vix_names(args: argparse.Namespace) -> tuple[str, ...]:
+    """The columns that --vix-columns names; none without it."""
+    if args.vix_columns is None:
+        return ()
+    names = tuple(name.strip() for name in args.vix_columns.split(","))
+    if args.vix is None or not all(names):
+        raise ConfigError(
+            f"--vix-columns is {args.vix_columns!r}; give names with a comma between, and the file as --vix"
+        )
+    return names
 
 
 def describe(args: argparse.Namespace, store: Any) -> None:

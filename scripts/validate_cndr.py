@@ -1,6 +1,6 @@
 """Replays the Cboe S&P 500 Iron Condor Index (CNDR) through the backtest engine and says how near it comes.
 
-    python scripts/validate_cndr.py --data ../shared/data [--index FILE] [--start D] [--end D] [--json] [--strict]
+    python scripts/validate_cndr.py --data ../shared/data [--index FILE] [--start D] [--end D] [--full] [--json]
 
 At 11:00 New York on each monthly expiry day (third Friday) a one-month condor is sold at the bid and bought at the
 ask: short the strikes nearest 0.20 delta, long those nearest 0.05. It is held to the special opening quotation of the
@@ -10,7 +10,8 @@ on the index.
 
 Both levels are taken at closes, so the new condor is in both at its mid: like is compared with like. A condor given
 away for nothing (the null) correlates with the index as well, for the index's own moves make the payoff and the payoff
-makes the correlation. It is the level that tests the prices, and there the null must fail.
+makes the correlation. It is the level that tests the prices, and there the null must fail. `--full` trades the same
+rolls by the full strategy as well (scripts/cndr_full.py).
 """
 
 from __future__ import annotations
@@ -383,6 +384,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--index", metavar="FILE", type=Path, help=f"date and cndr columns (default DIR/{INDEX_FILE})")
     parser.add_argument("--start", metavar="D", help="first date, inclusive (default: all that the files hold)")
     parser.add_argument("--end", metavar="D", help="last date, inclusive")
+    parser.add_argument("--full", action="store_true", help="also trade the rolls by the full strategy, and compare")
     parser.add_argument("--json", action="store_true", help="the result alone on stdout, as one JSON object")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a check fails")
     options = parser.parse_args(arguments)
@@ -402,13 +404,22 @@ def validate(arguments: list[str]) -> int:
     first_day, last_day = span(index, files, options.start, options.end)
     with tempfile.TemporaryDirectory() as folder:
         rep = replay(files, first_day, last_day, Path(folder))
+        beside = None
+        if options.full:
+            from scripts import cndr_full
+
+            beside = cndr_full.beside(files, rep.rolls, SETTINGS, COLLATERAL_WINGS, Path(folder))
     figures = compare(index, rep)
     figures["checks"] = verdicts(figures)
     figures["notes"] = notes_on(index, rep, last_day)
+    if beside is not None:
+        figures["full"] = beside
     if options.json:
         print(json.dumps(figures, indent=1, allow_nan=False))
     else:
         show(figures, index, rep)
+        if beside is not None:
+            print("\n" + "\n".join(cndr_full.lines_of(beside)))
     return int(options.strict and not all(figures["checks"].values()))
 
 

@@ -232,7 +232,8 @@ def daily_row_columns(series: DailySeries, sessions: Sessions) -> dict[str, Any]
         "move": spot / np.repeat(np.r_[series.before, series.spot[:-1]], ROWS) - 1.0,
         "quoted": np.ones(len(rows), np.uint8),
         "snap": rows,
-        "is_bar": np.ones(len(rows), np.uint8),
+        # Five minutes before a bar of the same price: the two would pass for a market of five-minute bars.
+        "is_bar": np.tile(np.array([0, 1, 1], np.uint8), count),
         **dict.fromkeys(("open", "high", "low"), spot),
         "volume": np.zeros(len(rows)),
         "s_start": rows[::ROWS],

@@ -53,6 +53,7 @@ from core.market.import_vendors import (
     read_outcomes,
     read_outcomes_bars,
 )
+from core.market.import_vix import vix_columns
 from core.market.store import Store
 from core.market.writer import write_store
 
@@ -246,6 +247,8 @@ def import_market(
     rates: Path | None = None,
     root: str | None = None,
     map_file: Path | None = None,
+    vix: Path | None = None,
+    vix_names: tuple[str, ...] = (),
 ) -> Store:
     """Read, check, assemble and write one market; returns the opened store.
 
@@ -254,6 +257,7 @@ def import_market(
     closes    : daily file with official closes; rates: daily file of cash rates
     root      : the root, or roots with commas between, to take from the chain
     map_file  : column map of the generic format
+    vix       : daily closes or bars of VIX and VIX3M; vix_names: their columns there, none for the usual names
     """
     bar_reader, chain_reader = reader_of(format_name)
     if not re.fullmatch(r"\w[\w.-]*", name):
@@ -277,6 +281,10 @@ def import_market(
     quality["bars"] = report
     quality["reader"] = notes
     facts = facts_of(name, kind, format_name, (bars_path, chain_path), chain, thin)
+    if vix is not None:
+        found, quality["vix"] = vix_columns(vix, vix_names, asked, columns)
+        columns.update(found)
+        facts["source"]["vix"] = vix.name
     return write_store(folder / name, columns, facts, quality)
 
 

@@ -110,6 +110,8 @@ MISTAKES = [
     ([*IMPORT, "--name", "x", "--tz", "UTC", "--stamp", "end"], DATA, "c.csv"),
     ([*IMPORT, "--name", "../x", "--tz", "UTC", "--stamp", "end"], USAGE, "../x"),
     ([*IMPORT, "--name", "history"], USAGE, "history"),
+    ([*IMPORT, "--name", "x", "--vix-columns", "CLOSE"], USAGE, "--vix-columns is 'CLOSE'"),
+    ([*IMPORT, "--name", "x", "--vix", "v.csv", "--vix-columns", "A,"], USAGE, "--vix-columns is 'A,'"),
 ]  # fmt: skip
 
 

@@ -3,13 +3,18 @@
 import contextlib
 import io
 import json
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from core.config import load
+from core.features.timeframes import bars_of, first_step
 from core.market.calendar import day_number, day_text, sessions_between
-from core.market.daily_model import read_daily_files, third_fridays
+from core.market.daily_model import daily_series, read_daily_files, third_fridays
+from core.types import Reason
+from scripts import cndr_full as beside
 from scripts import validate_cndr as cndr
 
 NEEDED = ("spx_daily.parquet", "spy_daily.parquet", "vol_indices_daily.parquet", "rates_daily.parquet")
@@ -157,3 +162,142 @@ def test_a_copy_of_the_index_is_perfectly_like_it():
     richer = cndr.likeness(index + 0.001, index)
     assert richer["mean_difference"] == pytest.approx(0.012)
     assert richer["rmse"] == pytest.approx(0.001)
+
+
+# ---------------------------------------------------------------- the full strategy on the same rolls
+
+
+@pytest.fixture(scope="module")
+def both(result, folder):
+    """The result of --full."""
+    code, out, error = run("--data", folder, "--full", "--json")
+    assert code == 0, error
+    return json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def warm(rolls, folder, tmp_path_factory):
+    """The market of six rolls with a year before them."""
+    six = rolls[10:16]
+    return six, beside.warm_store(read_daily_files(folder), six, tmp_path_factory.mktemp("warm"), "warm", False)
+
+
+def mechanical(**changes):
+    config = load(preset="cndr", sets=cndr.SETTINGS, user_file=cndr.PROJECT / "no-user-settings.py")
+    return config.with_values("test", strategy__size__contracts=beside.MOST_CONTRACTS, **changes)
+
+
+def test_the_full_strategy_stands_beside_figures_that_do_not_change(both, result):
+    assert {name: value for name, value in both.items() if name != "full"} == result
+    assert list(both)[:-1] == list(result)
+
+
+def test_every_roll_is_sold_or_skipped_for_a_reason(both, rolls):
+    parts = [both["full"][name] for name in ("in_sample", "out_of_sample")]
+    for part in parts:
+        full = part["full"]
+        assert full["sold"] + sum(full["skipped"].values()) == full["rolls"] == part["mechanical"]["sold"]
+        assert 0 < full["effective_trades"] <= full["sold"]
+        assert sum(full["left_early"].values()) <= full["sold"]
+    assert [part["full"]["rolls"] for part in parts] == [round(0.6 * len(rolls)), len(rolls) - round(0.6 * len(rolls))]
+    assert parts[0]["end"] <= parts[1]["start"]
+
+
+def test_the_mechanical_return_is_that_of_the_rolls(both, rolls):
+    part = rolls[: both["full"]["in_sample"]["mechanical"]["rolls"]]
+    grown = np.prod([1.0 + (roll.credit - roll.payoff) / roll.collateral + roll.bills for roll in part])
+    assert both["full"]["in_sample"]["mechanical"]["annual_return"] == pytest.approx(grown ** (12 / len(part)) - 1.0)
+
+
+def test_what_cannot_act_is_said_and_does_not_act(both):
+    full = both["full"]
+    assert full["not_acting"]["strategy.filters.consensus_min"] == beside.BARS
+    assert not set(full["not_acting"]) & set(full["acting"])
+    assert {"strategy.filters.score_min", "strategy.size.fuzzy_scale"} <= set(full["acting"])
+    assert 0.5 < full["mean_confidence"] < 0.9
+
+
+NO_CHOICE = beside.CANNOT_ACT["strategy.entry.expiry_rule"]
+
+
+def test_the_text_names_both_ways_the_reasons_and_what_does_not_act(both):
+    text = "\n".join(beside.lines_of(both["full"]))
+    for words in ("mechanical", "out of sample: no significant", "skipped", f"expiry_rule: {NO_CHOICE}", "95 %"):
+        assert words in text
+
+
+def test_rolls_run_one_by_one_under_the_index_rules_are_the_index_rolls(warm):
+    six, store = warm
+    sold = beside.trade_rolls(store, mechanical(), six, cndr.COLLATERAL_WINGS)
+    assert sold.share.tolist() == [1.0] * 6
+    assert sold.earned == pytest.approx(beside.as_sold(six).earned, abs=1e-12)
+    assert sold.left == [Reason.SETTLED] * 6
+    assert sold.ended.tolist() == [roll.settled for roll in six]
+
+
+def test_half_the_budget_is_half_a_roll(warm):
+    six, store = warm
+    config = mechanical(strategy__size__vol_low=0.0, strategy__size__vol_high=0.01, strategy__size__vol_floor=0.5)
+    sold = beside.trade_rolls(store, config, six, cndr.COLLATERAL_WINGS)
+    assert sold.share == pytest.approx(np.full(6, 0.5), abs=0.001)
+    assert sold.earned == pytest.approx(beside.as_sold(six).earned, abs=1e-12)
+
+
+def test_a_roll_that_is_skipped_is_not_made_up_by_the_next_one(warm):
+    """On the day of settlement the next expiry may be as far away, and VIX low enough to sell it."""
+    six, store = warm
+    pairs = [(a, b) for a, b in pairwise(six) if b.vix < a.vix]
+    same = [a for a, b in pairs if a.settled - a.sold == b.settled - b.sold]
+    assert same, "no such pair among these rolls"
+    config = mechanical(strategy__filters__vix_max=float(same[0].vix) - 1e-6)
+    sold = beside.trade_rolls(store, config, same[:1], cndr.COLLATERAL_WINGS)
+    assert sold.verdict == [Reason.VIX_LEVEL]
+    assert sold.share.tolist() == sold.earned.tolist() == [0.0]
+
+
+def test_three_rows_a_session_are_no_five_minute_bars(warm):
+    bars = bars_of(warm[1].columns)
+    assert first_step(bars) == len(bars.session)
+
+
+def test_what_is_known_at_the_opening_does_not_move_with_the_rest_of_the_day(folder):
+    files = read_daily_files(folder)
+    days = sessions_between(day_number("2019-03-01"), day_number("2019-03-15")).day
+    files = files._replace(spy_11=files.spy_11.iloc[:0], vix_11=files.vix_11.iloc[:0])
+    last = days[-1]
+    vol, spy, spx = files.vol.copy(), files.spy.copy(), files.spx.copy()
+    vol.loc[last, "vix_close"] *= 3.0
+    spy.loc[last, ["high", "low", "close"]] *= 0.8
+    spx.loc[last] *= 0.8
+    known = [
+        beside.known_at_the_opening(daily_series(f, days), f, days)
+        for f in (files, files._replace(vol=vol, spy=spy, spx=spx))
+    ]
+    assert known[0].spot_11.tolist() == known[1].spot_11.tolist()
+    assert known[0].vix_11[1:].tolist() == known[1].vix_11[1:].tolist()
+    assert known[0].vix[-1] != known[1].vix[-1]
+
+
+def test_a_roll_earns_its_share_and_bills_and_a_skipped_one_bills_alone():
+    shares, earned, bills = np.array([1.0, 0.5, 0.0]), np.array([0.02, -0.04, 0.0]), np.full(3, 0.001)
+    days = np.array([0, 28, 56], np.int32)
+    verdicts, left = [Reason.ENTER, Reason.ENTER, Reason.BREACH], [Reason.SETTLED, Reason.BREACH_EXIT, Reason.NONE]
+    sold = beside.Sold(shares, earned, days + 28, verdicts, left, 0, np.full(3, 0.7))
+    assert beside.returns_of(sold, bills).tolist() == pytest.approx([0.021, -0.019, 0.001])
+    figures = beside.part_figures(sold, bills, days, slice(0, 3))
+    assert figures["annual_return"] == pytest.approx((1.021 * 0.981 * 1.001) ** 4 - 1.0)
+    assert (figures["rolls"], figures["sold"], figures["mean_share"]) == (3, 2, 0.75)
+    assert figures["worst_roll"] == pytest.approx(-0.019)
+    assert beside.counted(verdicts, Reason.ENTER) == {"probability of a breach too high": 1}
+    assert beside.counted(left, Reason.SETTLED) == {"probability of a breach": 1}
+
+
+def test_the_difference_of_equals_is_nothing_and_a_tenth_per_cent_a_roll_is_1_2_a_year():
+    bills = np.full(24, 0.001)
+    mechanical = bills + np.tile([0.01, -0.02, 0.005], 8)
+    nothing = beside.difference(mechanical, mechanical, bills)
+    assert set(nothing.values()) == {0.0}
+    more = beside.difference(mechanical + 0.001, mechanical, bills)
+    assert [more[name] for name in ("annual_return", "low", "high")] == pytest.approx([0.012] * 3)
+    assert more["sharpe_low"] > 0.0
+    assert set(beside.difference(mechanical[:11], mechanical[:11], bills[:11]).values()) == {None}

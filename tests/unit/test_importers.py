@@ -343,6 +343,144 @@ def test_official_closes_and_rates_come_from_their_own_files(make, tmp_path):
     assert store.columns["s_rate"] == pytest.approx(np.log(1.04))
 
 
+# ---------------------------------------------------------------- VIX
+
+VIX_DAYS = ("2026-03-04", "2026-03-05", "2026-03-06", "2026-03-09")
+
+
+def vix_table(days=VIX_DAYS, vix=(14.0, 15.0, 16.0, 17.0), **more):
+    return pd.DataFrame({"date": days, "vix_close": vix, **more})
+
+
+def by_minute(store, name, day):
+    """{minute of the day: value} of one session's rows."""
+    columns = store.columns
+    rows = columns["s_day"][columns["session"]] == day_number(day)
+    return dict(zip(columns["minute"][rows].tolist(), columns[name][rows].tolist(), strict=True))
+
+
+@pytest.fixture
+def with_vix(make, tmp_path):
+    """Import the usual market with a VIX file."""
+
+    def with_vix(table, file="vix.csv", **options):
+        return make(vix=written(tmp_path / file, table), **options)
+
+    return with_vix
+
+
+def test_a_daily_vix_close_is_seen_from_its_sessions_close_on_and_not_before(with_vix):
+    """Friday's rows know Thursday's 15 until 16:00, Monday's know Friday's 16."""
+    store = with_vix(vix_table())
+    for day, before, own in (("2026-03-06", 15.0, 16.0), ("2026-03-09", 16.0, 17.0)):
+        seen = by_minute(store, "vix", day)
+        assert {v for minute, v in seen.items() if minute < 960} == {before}
+        assert {v for minute, v in seen.items() if minute >= 960} == {own}
+
+
+def test_vix_of_later_days_changes_no_row_before_their_close(with_vix):
+    whole = with_vix(vix_table(), name="whole")
+    poisoned = with_vix(vix_table(vix=(14.0, 15.0, 16.0, 99.0)), name="poisoned")
+    cut = with_vix(vix_table(VIX_DAYS[:3], (14.0, 15.0, 16.0)), name="cut")
+    before = whole.columns["ts"] < whole.columns["ts"][whole.columns["minute"] >= 960].max()
+    assert before.sum() > 100
+    for other in (poisoned, cut):
+        assert other.columns["vix"][before].tolist() == whole.columns["vix"][before].tolist()
+    assert poisoned.columns["vix"][-1] == 99.0
+    assert cut.columns["vix"][-1] == 16.0
+
+
+def test_on_a_half_day_the_vix_close_is_seen_from_one_oclock(with_vix):
+    days = ("2025-11-26", "2025-11-28")
+    bars, chain = bar_table(days), chain_table(days, "2025-12-19")
+    store = with_vix(vix_table(days, (17.0, 18.0)), bars=bars, chain=chain)
+    seen = by_minute(store, "vix", "2025-11-28")
+    assert seen[775] == 17.0
+    assert seen[780] == 18.0
+
+
+def test_a_vix_of_a_day_without_a_session_is_seen_when_that_day_is_over(with_vix):
+    store = with_vix(vix_table(("2026-03-06", "2026-03-08", "2026-03-09"), (15.0, 16.0, 17.0)))
+    assert by_minute(store, "vix", "2026-03-06")[960] == 15.0
+    assert by_minute(store, "vix", "2026-03-09")[575] == 16.0
+
+
+def test_a_vix_more_than_seven_days_old_is_unknown(with_vix):
+    def on_monday(day):
+        return by_minute(with_vix(vix_table((day,), (15.0,))), "vix", "2026-03-09")[600]
+
+    assert on_monday("2026-03-02") == 15.0
+    assert np.isnan(on_monday("2026-03-01"))
+
+
+def test_an_empty_vix_lets_the_close_before_it_stand(with_vix):
+    store = with_vix(vix_table(vix=(14.0, None, 16.0, 17.0), vix3m_close=(18.0, 19.0, None, None)))
+    assert by_minute(store, "vix", "2026-03-06")[600] == 14.0
+    assert set(by_minute(store, "vix3m", "2026-03-09").values()) == {19.0}
+
+
+def test_quality_counts_the_sessions_whose_every_row_has_a_vix(with_vix):
+    report = quality(with_vix(vix_table(VIX_DAYS[2:], (16.0, 17.0), vix3m_close=(None, 19.0))))["vix"]
+    counts = {"sessions": 2, "sessions_with_vix": 1, "sessions_with_vix3m": 0}
+    assert report == {"values": "daily closes", **counts}
+
+
+def test_a_market_without_a_vix_file_knows_no_vix_and_says_nothing_of_it(make, with_vix):
+    bare, full = make(name="bare"), with_vix(vix_table(), name="full")
+    assert np.isnan(bare.columns["vix"]).all() and np.isnan(bare.columns["vix3m"]).all()
+    assert "vix" not in quality(bare) and "vix" not in bare.manifest["source"]
+    assert full.manifest["source"]["vix"] == "vix.csv"
+    assert full.hash != bare.hash
+    assert np.isnan(full.columns["vix3m"]).all()
+    same = [n for n in bare.columns if n != "vix" and bare.columns[n].tobytes() == full.columns[n].tobytes()]
+    assert len(same) == len(bare.columns) - 1
+
+
+def test_columns_of_other_names_and_cboes_dates_are_read(with_vix):
+    table = pd.DataFrame({"DATE": ["03/05/2026", "03/06/2026"], "CLOSE": [15.0, 16.0], "LONG": [18.0, 19.0]})
+    store = with_vix(table, vix_names=("CLOSE", "LONG"))
+    assert by_minute(store, "vix", "2026-03-06")[955] == 15.0
+    assert by_minute(store, "vix3m", "2026-03-09")[960] == 19.0
+
+
+def vix_bars(days=SPRING, minutes=60):
+    """Start-stamped bars from 09:30 on that close at 10, 11, 12, ..."""
+    ts = [pd.date_range(f"{d} 09:30", f"{d} 16:00", freq=f"{minutes}min", tz=NEW_YORK, inclusive="left") for d in days]
+    return pd.concat(pd.DataFrame({"timestamp": t, "close": 10.0 + np.arange(len(t))}) for t in ts)
+
+
+def test_a_vix_bar_is_seen_when_it_ends(with_vix):
+    seen = by_minute(with_vix(vix_bars()), "vix", "2026-03-09")
+    assert seen[575] == 16.0  # the last bar of Friday began at 15:30, the tenth minute before ten is still its
+    assert [seen[minute] for minute in (625, 630, 685, 690)] == [16.0, 10.0, 10.0, 11.0]
+    ends = vix_bars().assign(timestamp=lambda t: t["timestamp"] + pd.Timedelta(minutes=60))
+    bars = bar_table(SPRING).assign(timestamp=lambda t: t["timestamp"] + pd.Timedelta(minutes=5))
+    assert by_minute(with_vix(ends, bars=bars, stamp="end"), "vix", "2026-03-09") == seen
+
+
+def test_vix_bars_of_two_lengths_are_refused(refused, tmp_path):
+    mixed = pd.concat([vix_bars(SPRING[:1], 60), vix_bars(SPRING[1:], 5)])
+    words = ("bars are 5 minutes apart, but 60 on 2026-03-06", "--stamp end")
+    refused("vix.csv", *words, vix=written(tmp_path / "vix.csv", mixed))
+
+
+@pytest.mark.parametrize(
+    ("table", "words", "names"),
+    [
+        (vix_table(vix=(0.14, 0.15, 0.16, 0.17)), ("line 2", "vix_close is 0.14", "index points"), ()),
+        (vix_table(vix=(14.0, "high", 16.0, 17.0)), ("line 3", "'high'"), ()),
+        (vix_table(days=("2026-03-06",) * 4), ("2026-03-06 has two values", "give one"), ()),
+        (vix_table(days=("2024-03-04", "2024-03-05", "2024-03-06", "2024-03-07")), ("2024-03-07", "market's time"), ()),
+        (vix_table().rename(columns={"vix_close": "level"}), ("no column vix_close", "--vix-columns"), ()),
+        (vix_table(), ("no column CLOSE", "it has date, vix_close"), ("CLOSE",)),
+        (vix_table().rename(columns={"date": "day"}), ("no column date",), ()),
+        (vix_table(vix=(None,) * 4), ("no row of the market has a VIX",), ()),
+    ],
+)
+def test_a_vix_file_that_cannot_be_used_is_told_with_its_remedy(refused, tmp_path, table, words, names):
+    refused("vix.csv", *words, vix=written(tmp_path / "vix.csv", table), vix_names=names)
+
+
 # ---------------------------------------------------------------- chains that are none
 
 
