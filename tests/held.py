@@ -48,7 +48,7 @@ def held_after(before: dict[int, int], fills: list[list[int]]) -> dict[int, int]
     for f in fills:
         leg, contract = f[F["leg"]], f[F["contract"]]
         if side_of(f[F["quantity"]]) != LEG_SIGN[leg]:
-            assert after.pop(leg) == contract, "closes another contract than the one that is held"
+            assert after.pop(leg, None) == contract, "closes another contract than the one that is held"
         else:
             assert leg not in after, "opens a leg that is open"
             after[leg] = contract

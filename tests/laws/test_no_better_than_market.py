@@ -74,17 +74,42 @@ def half_spread2(result: BacktestResult, fill: list[int]) -> int:
 
 
 def fills_between_mid_and_natural(result: BacktestResult) -> None:
-    """The natural side as the costs widen it; an extra cost of stress may add to what is bought, and to that alone."""
-    extra2 = 2 * math.ceil(result.costs.extra_cents)
-    for f in result.fills[result.fills[:, F["event"]] == EVENT_FILL].tolist():
-        side = side_of(f[F["quantity"]])
-        worse2 = side * (f[F["price2"]] - f[F["bid"]] - f[F["ask"]])
-        assert 0 <= worse2 <= half_spread2(result, f) + extra2 * (side > 0)
-        assert f[F["price2"]] >= 0
+    """The natural side as stress widens it.
+
+    Its extra cost, and the rounding to the cent, may add to what a package buys, or to its sales where it buys nothing.
+    """
+    extra2 = 2 * math.ceil(result.costs.extra_cents) + (result.costs.spread_multiple > 1.0)
     for package in filled(result):
-        stress2 = sum(half_spread2(result, f) for f in package.fills)
+        buys = any(f[F["quantity"]] > 0 for f in package.fills)
+        for f in package.fills:
+            side = side_of(f[F["quantity"]])
+            worse2 = side * (f[F["price2"]] - f[F["bid"]] - f[F["ask"]])
+            assert 0 <= worse2 <= half_spread2(result, f) + extra2 * (side > 0 or not buys)
         mid2 = sides(package)[1]
-        assert mid2 <= 2 * package.net <= mid2 + stress2 + 1 + extra2
+        assert mid2 <= 2 * package.net <= mid2 + sum(half_spread2(result, f) for f in package.fills) + 1 + extra2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_sold_for_less_than_nothing(name):
+    assert (markets.run_named(name).fills[:, F["price2"]] >= 0).all()
+
+
+@pytest.mark.xfail(strict=True, reason="an extra cost is taken off sales down to below 0 where a package buys nothing")
+def test_longs_that_are_left_alone_are_not_sold_for_less_than_nothing_under_stress():
+    result = markets.ran(markets.market("table"), strategy__exits__cheap_short=1.0, costs__extra_slippage=0.1)
+    alone = [p for p in filled(result) if all(f[F["quantity"]] < 0 for f in p.fills)]
+    assert len(alone) >= 3
+    assert (result.fills[:, F["price2"]] >= 0).all()
+
+
+@pytest.mark.xfail(
+    strict=True, reason="an order for longs alone has no bound: a limit not reached is taken for a price"
+)
+def test_a_limit_order_for_longs_that_are_left_alone_waits_for_its_price():
+    result = markets.ran(markets.market("modelled"), costs__fill="limit", strategy__exits__cheap_short=0.6)
+    alone = [p for p in filled(result) if all(f[F["quantity"]] < 0 for f in p.fills)]
+    assert len(alone) >= 3
+    assert all(package.net <= 0 for package in alone)
 
 
 @pytest.mark.parametrize("name", NAMES)

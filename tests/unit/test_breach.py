@@ -247,6 +247,18 @@ def test_a_likely_breach_closes_at_the_days_one_look(tmp_path):
     assert orders(ran(at_ten)) == [ENTERED]
 
 
+def test_another_order_in_the_day_is_no_look_at_the_breach(tmp_path):
+    """A short bought back at noon, with the spot near the call, asks nothing of the probability."""
+    store = market(tmp_path, Then("06-03 12:00", {"P470": 5, "P460": 1}, NEAR_BY), Then("06-03 13:00", spot=SPOT))
+    m = market_of(store)
+    noon = chance(m, only([0, 1, 2, 3], CALL_SPREAD), 0, row_at(m, "06-03 12:00"))
+    morning = chance(m, [0, 1, 2, 3], 0, row_at(m, "06-03 10:00"))
+    limit = 0.5 * (noon + morning)
+    assert noon > limit > morning
+    result = ran(store, exits__exit_breach=limit, exits__cheap_short=0.05)
+    assert orders(result) == [ENTERED, ("06-03 12:05", "cheap_short", "+P470")]
+
+
 def test_an_unknown_breach_is_no_exit(tmp_path):
     dear = Then("06-02 11:00", {"P470": 47_100, "P460": 47_000})
     store = market(tmp_path, dear)
