@@ -78,7 +78,8 @@ def allocate(costs, side, bid, ask, net, price2):
     """Leg prices (half-cents) that sum to `net` cents, each between its natural side and its mid.
 
     The improvement over natural is shared in proportion to the legs' half-spreads; what rounding
-    leaves goes to the legs in order. A net beyond natural (stress only) is added to bought legs.
+    leaves goes to the legs in order. A net beyond natural (stress only) is added to bought
+    legs, or taken off sold ones where none is bought.
     """
     total = 0
     natural2, _ = package(costs, side, bid, ask)
@@ -94,6 +95,11 @@ def allocate(costs, side, bid, ask, net, price2):
             if side[leg] > 0:
                 price2[leg] -= better
                 return
+        for leg in range(LEGS):  # nothing is bought: sales bring less, down to nothing
+            taken = min(-better, price2[leg])
+            price2[leg] -= taken
+            better += taken
+        return
     left = better
     for leg in range(LEGS):
         if side[leg] != 0 and total > 0:

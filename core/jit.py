@@ -19,7 +19,16 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_JIT = os.environ.get("QMTF_NO_JIT", "") == "1"
-KERNEL_SOURCES = ("*.py", "core/*.py", "core/pricing/*.py", "core/features/*.py", "core/market/*.py", "strategies/*.py")
+# The commands, the settings' template and a user's own config.py hold no kernels of the engine.
+FRONT_DOORS = ("backtest_engine.py", "fuzzy_engine.py", "options_strategy.py")
+KERNEL_SOURCES = (
+    *FRONT_DOORS,
+    "core/*.py",
+    "core/pricing/*.py",
+    "core/features/*.py",
+    "core/market/*.py",
+    "strategies/*.py",
+)
 KEEP_OLD_CACHES = 2
 
 

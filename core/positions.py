@@ -154,19 +154,26 @@ def has_side(slot, side):
 
 
 @njit(**HOT)
+def side_price_reason(rules, book, p, side, j):
+    """SIDE_TARGET or SIDE_STOP where the price of one side of slot p asks for it on scratch row j, or NONE."""
+    slot = book.slot[p]
+    if not (rules.by_side and has_side(slot, side) and book.path[SIDE_USABLE + side, p, j]):
+        return Reason.NONE
+    target, stop = side_level(slot, side, rules)
+    natural = book.path[SIDE_NATURAL + side, p, j]
+    if natural <= target:
+        return Reason.SIDE_TARGET
+    return Reason.SIDE_STOP if natural >= stop else Reason.NONE
+
+
+@njit(**HOT)
 def side_reason(rules, book, p, j):
     """(reason, part) of the first side of slot p whose price, or its short's, asks for an order on scratch row j."""
     slot = book.slot[p]
     for side in range(2):
-        if not has_side(slot, side):
-            continue
-        if rules.by_side and book.path[SIDE_USABLE + side, p, j]:
-            target, stop = side_level(slot, side, rules)
-            natural = book.path[SIDE_NATURAL + side, p, j]
-            if natural <= target:
-                return Reason.SIDE_TARGET, PUT_SIDE if side == 0 else CALL_SIDE
-            if natural >= stop:
-                return Reason.SIDE_STOP, PUT_SIDE if side == 0 else CALL_SIDE
+        reason = side_price_reason(rules, book, p, side, j)
+        if reason != Reason.NONE:
+            return reason, PUT_SIDE if side == 0 else CALL_SIDE
     for side in range(2):
         if rules.cheap_short > 0 and has_side(slot, side) and book.path[SHORT_ASK + side, p, j] <= rules.cheap_short:
             return Reason.CHEAP_SHORT, ONE_SHORT_PUT if side == 0 else ONE_SHORT_CALL
@@ -286,17 +293,26 @@ def close_price(costs, book, p, reason, natural2, mid2):
     return net
 
 
+@njit(**HOT)
+def buys(side):
+    """Whether a package buys any leg."""
+    return side[0] > 0 or side[1] > 0 or side[2] > 0 or side[3] > 0
+
+
 @njit(**INNER)
 def most_paid(m, slot):
-    """Highest price in cents that slot's working order may pay: the width of what it closes; a lone short has none."""
+    """Highest price in cents that slot's working order may pay.
+
+    The width of what it closes; nothing for longs alone; a lone short has no bound.
+    """
     put_width2, call_width2 = side_widths2(m, slot.legs)
     if slot.part == ALL_LEGS:
-        return slot.width if slot.width > 0 else IDLE
+        return slot.width
     if slot.part == PUT_SIDE:
-        return put_width2 // 2 if put_width2 > 0 else IDLE
+        return put_width2 // 2
     if slot.part == CALL_SIDE:
-        return call_width2 // 2 if call_width2 > 0 else IDLE
-    return IDLE
+        return call_width2 // 2
+    return IDLE - 1
 
 
 @njit(**INNER)
@@ -313,6 +329,8 @@ def fill_close(m, rules, costs, book, out, p, r, reason):
         return 0
     natural2, mid2 = package(costs, head.side, head.quote_bid, head.quote_ask)
     net = close_price(costs, book, p, reason, natural2, mid2)
+    if net < IDLE and not buys(head.side):
+        net = min(net, 0)  # nobody is paid to take longs away, however large the stress
     if net > (-rules.roll_min_credit if roll else most_paid(m, slot)):
         return 0
     fill_deal(m, costs, book, out, r, slot.trade, slot.contracts, net, reason)
@@ -448,15 +466,38 @@ def decide_exit(m, rules, costs, book, out, p, s, r0, r):
 
 
 @njit(**INNER)
-def resting_target(m, rules, book, p, r0, r):
-    """(reason, part) of the resting profit order that row r's prices fill, or NONE."""
-    slot = book.slot[p]
+def fill_resting(m, rules, costs, book, out, p, r0, r):
+    """Fill the resting profit orders of slot p that row r's prices reach: the whole's, or each side's; the reason."""
     j = r - r0
-    if not rules.by_side:
-        filled = is_usable(book, p, j) and book.path[NATURAL_CENTS, p, j] <= slot.target
-        return (Reason.PROFIT_TARGET if filled else Reason.NONE), ALL_LEGS
-    reason, part = side_reason(rules, book, p, j)
-    return (reason if reason == Reason.SIDE_TARGET else Reason.NONE), part
+    shown = Reason.NONE
+    for side in range(2 if rules.by_side else 1):
+        slot = book.slot[p]
+        if rules.by_side:
+            reached = slot.trade >= 0 and side_price_reason(rules, book, p, side, j) == Reason.SIDE_TARGET
+            reason, part = Reason.SIDE_TARGET, PUT_SIDE if side == 0 else CALL_SIDE
+        else:
+            reached = is_usable(book, p, j) and book.path[NATURAL_CENTS, p, j] <= slot.target
+            reason, part = Reason.PROFIT_TARGET, ALL_LEGS
+        if not reached:
+            continue
+        book.slot[p].decided = slot.opened  # the order has been resting since the entry filled
+        book.slot[p].part = part
+        book.head.closed_trade = slot.trade
+        if fill_close(m, rules, costs, book, out, p, r, reason):
+            shown = reason
+        else:
+            book.slot[p].part = ALL_LEGS
+    return shown
+
+
+@njit(**INNER)
+def stop_what_is_left(rules, book, p, r0, r):
+    """After a side's profit order filled on row r: put the other side's stop to work if the same row calls for it."""
+    for side in range(2):
+        if side_price_reason(rules, book, p, side, r - r0) == Reason.SIDE_STOP:
+            book.slot[p].closing, book.slot[p].part = Reason.SIDE_STOP, PUT_SIDE if side == 0 else CALL_SIDE
+            book.slot[p].decided, book.slot[p].tries = r, 0
+            return
 
 
 @njit(**INNER)
@@ -475,14 +516,11 @@ def attend(m, rules, costs, book, out, p, s, r0, r):
         if book.slot[p].part != ALL_LEGS and r > book.slot[p].decided:
             book.slot[p].closing, book.slot[p].part = Reason.NONE, ALL_LEGS  # an order for a part works for one row
         return Reason.CLOSE_WORKING
-    reason, part = resting_target(m, rules, book, p, r0, r)
+    reason = fill_resting(m, rules, costs, book, out, p, r0, r)
     if reason != Reason.NONE:
-        book.slot[p].decided = book.slot[p].opened  # the order has been resting since the entry filled
-        book.slot[p].part = part
-        book.head.closed_trade = book.slot[p].trade
-        if fill_close(m, rules, costs, book, out, p, r, reason):
-            return reason
-        book.slot[p].part = ALL_LEGS
+        if book.slot[p].trade >= 0:
+            stop_what_is_left(rules, book, p, r0, r)
+        return reason
     return decide_exit(m, rules, costs, book, out, p, s, r0, r)
 
 

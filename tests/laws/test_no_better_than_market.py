@@ -94,7 +94,6 @@ def test_nothing_is_sold_for_less_than_nothing(name):
     assert (markets.run_named(name).fills[:, F["price2"]] >= 0).all()
 
 
-@pytest.mark.xfail(strict=True, reason="an extra cost is taken off sales down to below 0 where a package buys nothing")
 def test_longs_that_are_left_alone_are_not_sold_for_less_than_nothing_under_stress():
     result = markets.ran(markets.market("table"), strategy__exits__cheap_short=1.0, costs__extra_slippage=0.1)
     alone = [p for p in filled(result) if all(f[F["quantity"]] < 0 for f in p.fills)]
@@ -102,9 +101,6 @@ def test_longs_that_are_left_alone_are_not_sold_for_less_than_nothing_under_stre
     assert (result.fills[:, F["price2"]] >= 0).all()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an order for longs alone has no bound: a limit not reached is taken for a price"
-)
 def test_a_limit_order_for_longs_that_are_left_alone_waits_for_its_price():
     result = markets.ran(markets.market("modelled"), costs__fill="limit", strategy__exits__cheap_short=0.6)
     alone = [p for p in filled(result) if all(f[F["quantity"]] < 0 for f in p.fills)]

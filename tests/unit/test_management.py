@@ -95,9 +95,6 @@ def test_a_side_without_two_sided_quotes_triggers_nothing_while_the_other_does(t
     assert orders(ran(store, exits__scope="side")) == [ENTERED, ("06-02 11:00", "side_target", CALLS)]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the sides are asked in order, and the first that wants anything hides the other"
-)
 @pytest.mark.parametrize("put_short", [400, 150], ids=["the_puts_stop", "the_puts_fill_too"])
 def test_the_resting_order_of_a_side_fills_on_the_row_that_reaches_it_whatever_the_other_does(tmp_path, put_short):
     """At 11:00 the calls cost half their dollar, on that row alone; the puts stop or reach their own target there."""
@@ -184,7 +181,7 @@ def test_a_stop_that_needs_an_unknown_signal_refuses_the_entry(tmp_path, monkeyp
 
 @pytest.mark.parametrize(
     "scope",
-    ["whole", pytest.param("side", marks=pytest.mark.xfail(strict=True, reason="side_level forgets that 0 is off"))],
+    ["whole", "side"],
 )
 def test_a_stop_that_is_off_is_not_moved_on(tmp_path, monkeypatch, scope):
     make_up(monkeypatch, {"iv": 0.30})
@@ -193,7 +190,6 @@ def test_a_stop_that_is_off_is_not_moved_on(tmp_path, monkeypatch, scope):
     assert orders(ran(store, **off)) == [ENTERED]
 
 
-@pytest.mark.xfail(strict=True, reason="a multiple that is moved to 0 or below counts as no stop")
 def test_a_calm_market_does_not_take_the_stop_away(tmp_path, monkeypatch):
     """0.4 credits less a range of 0.5: refused as a setting, or a stop at hand, but not none."""
     make_up(monkeypatch, {"iv": 0.10})
@@ -641,9 +637,6 @@ def test_a_campaign_whose_order_misses_its_price_is_offered_again_that_day(tmp_p
     assert result.trades[:, T["campaign"]].tolist() == [0, 0]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the close fills after the day's one deciding row, and the day drops the campaign"
-)
 def test_where_quotes_come_once_a_day_a_campaign_is_opened_again_at_the_next_deciding_row():
     result = markets.ran(
         markets.market("carried"),
