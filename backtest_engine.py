@@ -167,7 +167,8 @@ def fill_entry(m, rules, costs, book, out, r):
             book.slot[p].stop_shift = stop_shift(m, rules, head.order_decided)
             set_levels(rules, book, p)
             if head.order_campaign >= 0:
-                pop_due(head)  # it is open again
+                pop_due(head)  # it is open again, and is not rolled out twice on one day
+                book.slot[p].tested_on = m.row[r].session
             if head.last_entry < 0 or m.row[r].session != m.row[head.last_entry].session:
                 head.new_today = 0
             head.new_today += 1

@@ -4,8 +4,10 @@
 
 Prints a table and writes reports/benchmark.json. The workload trades: two years of five-minute bars
 (39,312) of a generated market, with 1, 5 and 20 condors open at a time, on tabulated and on modelled
-quotes. Timed: decisions, fills, marks, equity, drawdown, reason codes. Not timed: attribution, greeks,
-trace, export. Compare ratios to the yardstick (a plain sum over the same columns), not single times.
+quotes, without and with the intelligence (INTELLIGENCE below: filters, breach chances by the closed form,
+scaled sizes, every kind of exit, rolls, a hedge). Timed: decisions, fills, marks, equity, drawdown, reason
+codes. Timed apart: the signal columns. Not timed: attribution, greeks, trace, export. Compare ratios to the
+yardstick (a plain sum over the same columns), not single times.
 """
 
 from __future__ import annotations
@@ -36,10 +38,41 @@ from core.report.folder import versions
 from core.types import LEGS, T, record_of
 from scripts import pricing_speed
 from strategies.rules import rules_from
+from strategies.view import view_of
 
 SESSIONS = 504
 CONDORS = (1, 5, 20)
 REPEATS = 7
+# Everything on, yet five condors stay open: the filters are wide, the past that ranks need is short.
+INTELLIGENCE: dict[str, Any] = {
+    "signals__iv_window": 40,
+    "signals__realised_days": 10,
+    "filters__consensus_min": 0.05,
+    "filters__consensus_max": 0.95,
+    "filters__score_min": 0.1,
+    "filters__confidence_min": 0.1,
+    "filters__avoid_regimes": "crash",
+    "filters__vol_ratio_max": 3.0,
+    "filters__max_breach": 0.97,
+    "filters__max_leg_spread": 2.0,
+    "entry__expiry_rule": "edge",
+    "entry__skew_penalty": 0.1,
+    "entry__widen": 1.25,
+    "entry__credit_iv_scale": 0.2,
+    "size__contracts": 3,
+    "size__fuzzy_scale": 0.5,
+    "size__vol_floor": 0.5,
+    "size__high_vol_factor": 0.75,
+    "exits__trail_from": 0.3,
+    "exits__trail_giveback": 0.3,
+    "exits__stop_scale": "vol",
+    "exits__exit_breach": 0.97,
+    "exits__leave_regimes": "crash",
+    "exits__cheap_short": 0.03,
+    "manage__tested_action": "roll_untested",
+    "manage__roll_out": "exit_dte",
+    "hedge__delta_band": 200.0,
+}
 STORES = {"modelled": "benchmark-modelled", "tabulated": "benchmark-tabulated"}
 
 
@@ -100,10 +133,23 @@ def workload(condors: int) -> Config:
     )
 
 
-def engine_case(store: Store, condors: int, repeats: int) -> dict[str, float]:
+def intelligent(condors: int) -> Config:
+    """The workload with everything on."""
+    changes = {f"strategy__{name}": value for name, value in INTELLIGENCE.items()}
+    return workload(condors).with_values(source="benchmark", **changes)
+
+
+def signals_case(store: Store, repeats: int) -> dict[str, float]:
+    """Nanoseconds a bar of all signal columns, fuzzy score, regimes and gates, one core, warm."""
+    market, config = market_of(store), intelligent(1)
+    seconds = best_seconds(lambda: view_of(market, store.columns, config.values), repeats)
+    return {"ns": 1e9 * seconds / len(market.row)}
+
+
+def engine_case(store: Store, config: Config, repeats: int) -> dict[str, float]:
     """Bars per second of one whole run, one core, warm."""
-    config = workload(condors)
-    market = market_of(store)
+    condors = config["strategy.max_positions"]
+    market = view_of(market_of(store), store.columns, config.values)
     rules = record_of(rules_from(config.values))
     costs = record_of(costs_from(config.values, settings.read_fees("none"), LEGS))
     rows = len(market.row)
@@ -160,12 +206,17 @@ def measured(quick: bool) -> dict[str, Any]:
     repeats = 3 if quick else REPEATS
     values, out = np.arange(39_312, dtype=np.int64), np.empty(39_312, np.int64)
     stores = markets()
-    engine = {kind: {str(n): engine_case(store, n, repeats) for n in CONDORS} for kind, store in stores.items()}
+    engine, full = (
+        {kind: {str(n): engine_case(store, make(n), repeats) for n in CONDORS} for kind, store in stores.items()}
+        for make in (workload, intelligent)
+    )
     return {
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
         "versions": versions(),
         "yardstick": {"rows_per_s": len(values) / best_seconds(lambda: yardstick(values, out), 50)},
         "engine": engine,
+        "engine_with_intelligence": full,
+        "signals": {kind: signals_case(store, repeats) for kind, store in stores.items()},
         "pricing": pricing_speed.measured(repeats),
         "startup": startup(quick),
         "memory": {"peak_mb": private_mb()},
@@ -176,15 +227,17 @@ def table(found: dict[str, Any]) -> list[str]:
     """The result for people."""
     yard = found["yardstick"]["rows_per_s"]
     lines = [
-        f"{'engine':12} {'condors':>7} {'open':>6} {'trades':>7} {'M bars/s':>9} {'ns/bar':>8} {'x yardstick':>12}"
+        f"{'engine':19} {'condors':>7} {'open':>6} {'trades':>7} {'M bars/s':>9} {'ns/bar':>8} {'x yardstick':>12}"
     ]
-    for kind, cases in found["engine"].items():
-        for condors, case in cases.items():
-            speed = case["bars_per_s"]
-            lines.append(
-                f"{kind:12} {condors:>7} {case['mean_open']:>6.2f} {case['trades']:>7} {speed / 1e6:>9.2f} "
-                f"{1e9 / speed:>8.1f} {yard / speed:>12.1f}"
-            )
+    for engine, suffix in (("engine", ""), ("engine_with_intelligence", ", all on")):
+        for kind, cases in found[engine].items():
+            for condors, case in cases.items():
+                speed = case["bars_per_s"]
+                lines.append(
+                    f"{kind + suffix:19} {condors:>7} {case['mean_open']:>6.2f} {case['trades']:>7} "
+                    f"{speed / 1e6:>9.2f} {1e9 / speed:>8.1f} {yard / speed:>12.1f}"
+                )
+    lines += [f"{'signals, ' + kind:34} {case['ns']:>12,.1f} ns a bar" for kind, case in found["signals"].items()]
     lines += [f"{name:34} {case['ns']:>12,.1f} ns an option" for name, case in found["pricing"].items()]
     for name, value in found["startup"].items():
         lines.append(f"{name:26} {'not measured (--quick)' if value is None else f'{value:8.2f} s'}")

@@ -186,6 +186,11 @@ def check_together(values: Mapping[str, Any]) -> None:
             f"strategy.signals.trend_fast and trend_slow are both {values['strategy.signals.trend_slow']}; a trend is "
             "their difference: give a smaller trend_fast"
         )
+    if values["strategy.exits.scope"] == "side" and values["strategy.exits.stop_on"] == "mid":
+        raise ConfigError(
+            "strategy.exits.stop_on is mid, but strategy.exits.scope is side; a side's stop watches its natural price: "
+            "give natural"
+        )
     multiple, reach = values["strategy.exits.stop_multiple"], values["strategy.exits.stop_scale_range"]
     if values["strategy.exits.stop_scale"] != "none" and 0.0 < multiple <= reach:
         raise ConfigError(

@@ -184,8 +184,7 @@ def adjustment_lines(result: BacktestResult, times: list[str]) -> list[str]:
         return money(int(result.market.con[contract].strike)) if contract >= 0 else ""
 
     lines = []
-    made = result.ledger.a_int[result.ledger.a_int[:, A["contracts"]] > 0]
-    for a in made.tolist():
+    for a in result.adjustments.tolist():
         rolls = a[A["part"]] in (ROLL_PUT, ROLL_CALL)
         fields = [
             times[a[A["row"]]], times[a[A["decided"]]], str(a[A["trade"]]),
