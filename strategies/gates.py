@@ -29,6 +29,7 @@ class Limit(NamedTuple):
     either_sign: bool = False  # the upper bound holds for the size of the signal
 
 
+LEFT = "strategy.exits.leave_regimes"
 IV_MEASURE = "iv_measure"  # stands for the column that strategy.signals.iv_measure names
 LIMITS = (
     Limit("vix", Reason.VIX_LEVEL, ("vix",), "vix_min", "vix_max", 200.0),
@@ -80,7 +81,7 @@ def gates_from(values: Mapping[str, Any]) -> Gates:
         gate.astype(np.int64),
         low.astype(np.float64),
         high.astype(np.float64),
-        avoid=regime_mask(values, "strategy.filters.avoid_regimes"),
+        avoid=regime_mask(values, "strategy.filters.avoid_regimes") | regime_mask(values, LEFT),  # not to leave at once
         leave=regime_mask(values, "strategy.exits.leave_regimes"),
     )
 

@@ -29,7 +29,14 @@ def ledger(name: str, folder: Path) -> str:
     times = row_times(result)
     trades = trade_lines(result, measure(result).parts, times)
     adjusted = adjustment_lines(result, times)
-    lines = [",".join(TRADE_COLUMNS), *trades, "", *fill_lines(result, times), *(["", *adjusted] if adjusted else []), ""]
+    lines = [
+        ",".join(TRADE_COLUMNS),
+        *trades,
+        "",
+        *fill_lines(result, times),
+        *(["", *adjusted] if adjusted else []),
+        "",
+    ]
     return "\n".join(lines)
 
 
