@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from core.market.build import Daily, picked
+from core.market.store import market_of
 from core.report.folder import manifest_of, write_run
 from core.report.measure import measure
-from core.types import CASH, EVENT_HEDGE, LIQUIDATION, MARKS, REASONS, SOFT, VERDICT, F, Reason, T
+from core.types import CASH, EVENT_HEDGE, GATE, LEAVE, LIQUIDATION, MARKS, REASONS, SOFT, VERDICT, F, Reason, T
+from strategies.view import view_of
 from tests import markets
 from tests.held import packages
 from tests.markets import ran, stored, table_tape
@@ -171,12 +173,15 @@ def test_a_rule_that_lacks_its_input_opens_nothing_and_counts_the_rows(what):
 
 
 def test_rules_of_exit_that_lack_their_input_leave_nothing():
-    """An unknown regime is not one to leave, unless it is named; an unknown breach probability is no breach."""
-    plain = ran(markets.market("table"))
-    left = ran(markets.market("table"), strategy__exits__leave_regimes="crash,high_vol")
-    assert np.array_equal(left.trades, plain.trades)
-    named = ran(markets.market("table"), strategy__exits__leave_regimes="unknown")
-    assert (named.trades[:, T["reason"]] == Reason.REGIME_EXIT).any()
+    """An unknown regime is not one to leave, unless it is named; but nothing is opened while it might be one."""
+    unknown = view_of(
+        market_of(markets.market("table")),
+        markets.market("table").columns,
+        markets.config_of(strategy__exits__leave_regimes="crash,high_vol").values,
+    )
+    assert not unknown.gate[LEAVE].any()
+    assert (unknown.gate[GATE] == Reason.SIGNAL_UNKNOWN).all()
+    assert len(ran(markets.market("table"), strategy__exits__leave_regimes="crash,high_vol").trades) == 0
 
 
 def test_a_mark_without_quotes_stays_inside_the_width_of_each_vertical(dark):
