@@ -41,6 +41,7 @@ from core.portfolio import (
 )
 from core.positions import attend, lay_out, next_event, set_levels, shift_marks
 from core.scripted import ScriptedOrder, replay, script_of, script_row
+from core.smile_hedge import attend_smile, mark_smile, smile_row
 from core.types import (
     ALL_LEGS,
     CASH,
@@ -206,6 +207,8 @@ def book_rows(m, book, out, r0, r, r_end):
             book_slot(book, out, p, r - r0, n, marks, liquidation, soft)
     if book.head.shares != 0:
         mark_shares(m, book, r, n, marks, liquidation)
+    if book.head.smile_held:
+        mark_smile(m, book, r, n, marks, liquidation, soft)
     peak = book.head.peak
     for j in range(n):
         equity = cash + marks[j]
@@ -274,6 +277,8 @@ def busy_row(m, rules, costs, book, out, script, s, r0, r, r1, first, last, outs
             lay_out(m, rules, book, p, r, r1)
             shift_marks(rules, book, p, r - r0, r1 - r)
             book.slot[p].event = next_event(m, rules, book, p, s, r0, r + 1, r1)
+    if smile_row(m, rules, book, s, r, r + 1) == r:
+        attend_smile(m, rules, costs, book, out, s, r)
     if hedge_row(m, rules, book, s, r, r + 1) == r:
         attend_hedge(m, rules, book, out, s, r)
     replay(m, costs, book, out, script, r, r0, r1, s, rules)
@@ -303,7 +308,7 @@ def begin_session(m, rules, costs, book, out, s, r0, r1):
             book.head.missed += 1
         while book.head.due > 0 and book.head.due_until[0] < s:
             pop_due(book.head)  # a campaign that found no later expiry in time has ended
-        book.head.hedge_shares = 0
+        book.head.hedge_shares = book.head.smile_working = 0
         if costs.interest:
             credit_interest(m, book, out, s, r0)
     for p in range(book.slot.shape[0]):
@@ -325,6 +330,7 @@ def next_stop(m, rules, book, script, s, r, r1, first, last):
     while first <= entry < last and signal_gate(m, book, entry) != 0:
         entry += 1
     stop = min(order_row(m, book, r, r1), script_row(book, script, r1), hedge_row(m, rules, book, s, r, r1), r1)
+    stop = min(stop, smile_row(m, rules, book, s, r, r1))
     if first <= entry < last:
         stop = min(stop, entry)
     for p in range(book.slot.shape[0]):
@@ -398,7 +404,8 @@ def most_adjustments(config: Config, trades: int) -> int:
 def ledger_for(config: Config, market: Market, orders: int = 0) -> Ledger:
     """Room for everything that a run of these settings, or of so many stated orders, can write."""
     trades = capacity(config, len(market.ses), orders)
-    return new_ledger(len(market.row.ts), trades, most_adjustments(config, trades))
+    hedges = len(market.ses) if config["strategy.hedge.smile"] == "trade" else 0
+    return new_ledger(len(market.row.ts), trades, most_adjustments(config, trades), hedges)
 
 
 def market_seen(store: Store, config: Config, always: bool = False) -> Market:

@@ -296,6 +296,8 @@ CONFIG = {
             "minutes": 30,
             # exposure that the report marks [0 to 10 share of credit]
             "vanna_volga_budget": 0.1,
+            # vanna and volga above the budget: marked in the report, or hedged with three liquid options [report | trade]
+            "smile": "report",
         },
     },
     "costs": {

@@ -48,6 +48,7 @@ from core.types import (
     SIDE_NATURAL,
     SIDE_USABLE,
     SLOT,
+    SMILE_LEGS,
     TABLE,
     TRADE_FIELDS,
     USABLE_ROW,
@@ -91,9 +92,10 @@ def new_book(starting_cash_cents: int, slots: int, rows_per_session: int) -> Boo
     )
 
 
-def new_ledger(rows: int, trades: int, adjustments: int = 0) -> Ledger:
-    """Room for a run's output: `rows` clock rows, `trades` structures and `adjustments` with their cash events."""
-    fills = trades * 2 * LEGS + adjustments * LEGS + rows + 8  # at most one fill of the hedge or interest a row
+def new_ledger(rows: int, trades: int, adjustments: int = 0, smile_hedges: int = 0) -> Ledger:
+    """Room for a run's output: `rows` clock rows, and structures, adjustments and hedges with their cash events."""
+    fills = trades * 2 * LEGS + adjustments * LEGS + rows + 8  # at most one fill of shares or interest a row
+    fills += smile_hedges * 2 * SMILE_LEGS
     return Ledger(
         rows=np.zeros((4, rows), np.int64),
         codes=np.zeros((2, rows), np.uint8),
@@ -282,21 +284,27 @@ def note_open(book, t_int):
 
 
 @njit(**INNER)
-def settle_slot(m, book, out, p, r):
-    """Cash settlement at the expiry's official value; quotes are ignored."""
-    x = book.slot[p].expiry
+def settlement_price2(m, c):
+    """Intrinsic value of contract c at its expiry's official value, half-cents, in whole cents."""
+    x = m.con[c].expiry
     s = m.exp[x].session
     value = m.ses[s].open if m.exp[x].style == 2 else m.ses[s].settle
+    intrinsic = value - m.con[c].strike / 100.0
+    if m.con[c].right != CALL:
+        intrinsic = -intrinsic
+    return 2 * int(math.floor(max(intrinsic, 0.0) * 100.0 + 0.5))
+
+
+@njit(**INNER)
+def settle_slot(m, book, out, p, r):
+    """Cash settlement at the expiry's official value; quotes are ignored."""
     trade = book.slot[p].trade
     debit2 = 0
     for leg in range(LEGS):
         c = book.slot[p].legs[leg]
         if c < 0:
             continue
-        intrinsic = value - m.con[c].strike / 100.0
-        if m.con[c].right != CALL:
-            intrinsic = -intrinsic
-        price2 = 2 * int(math.floor(max(intrinsic, 0.0) * 100.0 + 0.5))
+        price2 = settlement_price2(m, c)
         side = -LEG_SIGN[leg]  # closes the leg
         debit2 += side * price2
         record(

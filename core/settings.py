@@ -277,6 +277,12 @@ SETTINGS: tuple[Setting, ...] = (
     _number("strategy.hedge.minutes", 30, 5, 390, "minutes", "between two looks at the net delta"),
     _number("strategy.hedge.vanna_volga_budget", 0.10, 0.0, 10.0, "share of credit", "exposure that the report marks"),
     _choice(
+        "strategy.hedge.smile",
+        "report",
+        "report trade",
+        "vanna and volga above the budget: marked in the report, or hedged with three liquid options",
+    ),
+    _choice(
         "costs.fill", "natural", "natural mid fraction leg_count limit", "how packages fill between natural and mid"
     ),
     _number("costs.fraction", 0.25, 0.0, 1.0, "share", "fraction: net = natural + share x (mid - natural)"),

@@ -18,6 +18,7 @@ Array = Any  # numpy arrays; kernels are specialised on their element types
 PUT, CALL = 0, 1
 LONG_PUT, SHORT_PUT, SHORT_CALL, LONG_CALL = 0, 1, 2, 3
 LEGS = 4
+SMILE_LEGS = 3  # options of the smile hedge
 LEG_NAMES = ("put_long", "put_short", "call_short", "call_long")
 LEG_SIGN = (1, -1, -1, 1)
 MULTIPLIER = 100
@@ -244,6 +245,8 @@ class Rules(NamedTuple):
     # hedge
     delta_band: float  # shares; 0 off
     hedge_minutes: int
+    smile: int  # 1: vanna and volga above the budget are hedged with three options
+    smile_budget: float  # of the credit received
 
 
 class Costs(NamedTuple):
@@ -323,6 +326,16 @@ HEAD = [
     ("shares", "i8"),  # of the hedge, signed
     ("hedge_shares", "i8"),  # of the working hedge order, signed; 0 none
     ("hedge_decided", "i8"),  # row
+    ("smile_held", "i8"),  # 1: the smile hedge below is held
+    ("smile_working", "i8"),  # 1: an order for it works; it closes what is held, else opens it
+    ("smile_decided", "i8"),  # row
+    ("smile_contract", "i8", (SMILE_LEGS,)),  # 25-delta put, option at the money, 25-delta call
+    ("smile_quantity", "i8", (SMILE_LEGS,)),  # contracts held or to be opened, signed; 0 unused
+    ("smile_mid2", "i8", (SMILE_LEGS,)),  # last known marks, half-cents per share
+    ("smile_greeks", "f8", (6,)),  # scratch: core.exposure.GREEKS of the book
+    ("smile_leg", "f8", (6,)),  # scratch: of one contract
+    ("smile_matrix", "f8", (SMILE_LEGS, SMILE_LEGS)),  # scratch: vega, vanna, volga by option
+    ("smile_cost", "f8", (SMILE_LEGS,)),  # scratch: $ to trade one contract
     ("cool_until", "i8"),  # day before which nothing is opened
     ("won", "i8"),  # closed trades by result, and the sums of their P&L per contract in cents, both positive
     ("lost", "i8"),

@@ -45,7 +45,10 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
     ),
     3: (
         "book, positions, where profit came from",
-        ("core.attribution", "core.exposure", "core.hedge", "core.portfolio", "core.positions", "core.scripted"),
+        (
+            *("core.attribution", "core.exposure", "core.hedge", "core.portfolio", "core.positions", "core.scripted"),
+            "core.smile_hedge",
+        ),
     ),
     # Costs stand beside the decisions: an exit asks what closing would cost.
     2: (

@@ -10,6 +10,9 @@ import math
 
 from core.jit import njit
 
+PAST_SESSIONS = 63  # that say how far volatility moves in a day
+FEWEST_SESSIONS = 20
+YEAR = 252
 # Below this share of Hadamard's bound on the determinant three options do not span three greeks.
 FLATTEST = 1e-9
 
@@ -65,13 +68,50 @@ def liquid_smile_hedge(portfolio_vega, portfolio_vanna, portfolio_volga, hedge, 
 
 
 @njit
-def smile_exposure(vanna, volga, sd_spot, sd_vol):
-    """(|vanna sd_spot sd_vol|, |volga sd_vol^2 / 2|), $: what one standard deviation of spot and volatility moves.
+def spot_move(spot, iv):
+    """One standard deviation of a day's move of the spot, $; iv at the money per year."""
+    return spot * iv / math.sqrt(YEAR)
 
-    vanna : $ per $ of spot and 1.00 of vol; volga : $ per 1.00 of vol squared
-    sd_spot, sd_vol : standard deviations over the horizon, $ and 1.00 of vol
+
+@njit
+def past_vol_move(iv, ses, s):
+    """Standard deviation of the daily changes of iv over the last PAST_SESSIONS sessions up to s, itself included.
+
+    iv  : float64 (N), per row of the market; ses : SESSION records, whose last rows are compared
+    In the unit of iv; NaN until FEWEST_SESSIONS changes are known. A change to or from an unknown iv is left out.
     """
-    return abs(vanna * sd_spot * sd_vol), abs(0.5 * volga * sd_vol * sd_vol)
+    first = max(1, s + 1 - PAST_SESSIONS)
+    count, total = 0, 0.0
+    for k in range(first, s + 1):
+        change = iv[ses[k].end - 1] - iv[ses[k - 1].end - 1]
+        if math.isfinite(change):
+            count += 1
+            total += change
+    if count < FEWEST_SESSIONS:
+        return math.nan
+    mean, squares = total / count, 0.0
+    for k in range(first, s + 1):
+        change = iv[ses[k].end - 1] - iv[ses[k - 1].end - 1]
+        if math.isfinite(change):
+            squares += (change - mean) ** 2
+    return math.sqrt(squares / (count - 1))
+
+
+@njit
+def smile_moves(vanna, volga, sd_spot, sd_vol):
+    """(vanna sd_spot sd_vol, volga sd_vol^2 / 2), $: what one standard deviation of spot and volatility makes.
+
+    vanna : $ per $ of spot and unit of vol; volga : $ per unit of vol squared
+    sd_spot, sd_vol : standard deviations over the horizon, $ and units of vol (1.00, or points, as the greeks)
+    """
+    return vanna * sd_spot * sd_vol, 0.5 * volga * sd_vol * sd_vol
+
+
+@njit
+def smile_exposure(vanna, volga, sd_spot, sd_vol):
+    """The larger of the two `smile_moves` by size, $; NaN where either is unknown."""
+    first, second = smile_moves(vanna, volga, sd_spot, sd_vol)
+    return max(abs(first), abs(second)) if math.isfinite(first + second) else math.nan
 
 
 @njit

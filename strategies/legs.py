@@ -24,6 +24,7 @@ from core.types import (
     SHORT_CALL,
     SHORT_PUT,
     SIZE,
+    SMILE_LEGS,
     TRADED,
 )
 from strategies.timing import NEVER
@@ -135,7 +136,11 @@ def wider_wing(m, legs):
 
 @njit(**INNER)
 def holds_opposite(book, slot_count, leg, contract):
-    """Whether a contract is held (or being closed) on the other side by an open structure."""
+    """Whether a contract is held (or being closed) on the other side by an open structure or the smile hedge."""
+    if book.head.smile_held or book.head.smile_working:
+        for j in range(SMILE_LEGS):
+            if book.head.smile_contract[j] == contract and book.head.smile_quantity[j] * LEG_SIGN[leg] < 0:
+                return True
     for p in range(slot_count):
         if book.slot[p].trade >= 0:
             for other in range(LEGS):

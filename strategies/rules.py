@@ -97,6 +97,8 @@ def rules_from(values: Mapping[str, Any], enter: bool = True) -> Rules:
         flat_before_early_close=leave["flat_before_early_close"],
         edge_minutes=leave["edge_minutes"],
         enter=int(enter),
+        smile=int(enter and values["strategy.hedge.smile"] == "trade"),
+        smile_budget=values["strategy.hedge.vanna_volga_budget"],
         **construction_rules(values),
         **filter_rules(values),
         **size_rules(values),

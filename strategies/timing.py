@@ -66,17 +66,23 @@ def time_exit_row(m, rules, s, expiry, opened):
         best, why = row, Reason.DTE_EXIT
     elif rules.max_hold_days > 0 and day - m.ses[m.row[opened].session].day >= rules.max_hold_days:
         best, why = row, Reason.MAX_HOLD
-    if rules.expiry_rule == FLAT or m.exp[expiry].style == 0:
-        last = last_session_to_leave(m, expiry)
-        if s == last and m.ses[s].decide >= 0:
-            flat = m.ses[s].decide
-        elif s == last:
-            flat = row_at_minute(m, s, flat_minute(m, rules, s))
-        else:
-            flat = NEVER
+    if must_be_flat(m, rules, expiry) and s == last_session_to_leave(m, expiry):
+        flat = flat_row(m, rules, s)
         if flat < best:
             best, why = flat, Reason.EXPIRY_FLAT
     return best, why
+
+
+@njit(**HOT)
+def must_be_flat(m, rules, expiry):
+    """Whether nothing of an expiry may be held to its settlement: by rule, or because it delivers shares."""
+    return rules.expiry_rule == FLAT or m.exp[expiry].style == 0
+
+
+@njit(**HOT)
+def flat_row(m, rules, s):
+    """Row of the last session to leave at which a close is decided."""
+    return m.ses[s].decide if m.ses[s].decide >= 0 else row_at_minute(m, s, flat_minute(m, rules, s))
 
 
 @njit(**INNER)

@@ -33,6 +33,7 @@ SILENT_AT = {
     "strategy.entry.widen": 1.0,
     "strategy.entry.credit_iv_scale": 0.0,
     "strategy.entry.expiry_rule": "target",
+    "strategy.hedge.smile": "report",
 }
 
 

@@ -110,9 +110,19 @@ def lone_shorts(legs: dict[int, int]) -> list[int]:
     return [short for short, long in ((1, 0), (2, 3)) if short in legs and long not in legs]
 
 
+def share_fills(result: BacktestResult) -> Any:
+    """Fills of the hedge in shares."""
+    return result.fills[(result.fills[:, F["event"]] == EVENT_HEDGE) & (result.fills[:, F["contract"]] < 0)]
+
+
+def smile_fills(result: BacktestResult) -> Any:
+    """Fills of the smile hedge's options."""
+    return result.fills[(result.fills[:, F["event"]] == EVENT_HEDGE) & (result.fills[:, F["contract"]] >= 0)]
+
+
 def shares_held(result: BacktestResult) -> Any:
     """int64 per row of the run: shares of the hedge after the row's fills, signed."""
     change = np.zeros(result.last_row - result.first_row, np.int64)
-    hedges = result.fills[result.fills[:, F["event"]] == EVENT_HEDGE]
+    hedges = share_fills(result)
     np.add.at(change, hedges[:, F["row"]] - result.first_row, hedges[:, F["quantity"]])
     return np.cumsum(change)

@@ -6,6 +6,7 @@
     modelled: the embedded market's builder on a few drawn days
     deep    : as table, its quotes sound, with volume, open interest and sizes that vary
     years   : the generated market, 330 sessions with VIX3M
+    restless: as carried, 32 sessions, a cent or two wide, at volatilities that leap from day to day
 
 Quotes are Black's formula on a smile around a drawn path, in cents. Everything is drawn from a seed.
 """
@@ -67,18 +68,23 @@ def drawn_bars(sessions: Sessions, volatility: float, seed: int) -> Bars:
     return Bars(ts, opening, high, low, close, np.full(len(ts), 1000.0))
 
 
-def black(is_call: Any, spot: Any, strike: Any, years: Any) -> Any:
+def black(is_call: Any, spot: Any, strike: Any, years: Any, level: Any = LEVEL) -> Any:
     """Black's price without carry on a smile: skewed, flatter for longer lives. $."""
     k = np.log(strike / spot)
     z = k / np.sqrt(np.maximum(years, 1 / 365))
-    deviation = LEVEL * np.clip(1.0 - 0.35 * z + 0.5 * z * z, 0.5, 3.0) * np.sqrt(years)
+    deviation = level * np.clip(1.0 - 0.35 * z + 0.5 * z * z, 0.5, 3.0) * np.sqrt(years)
     d1 = -k / deviation + deviation / 2
     call = spot * ndtr(d1) - strike * ndtr(d1 - deviation)
     return np.maximum(np.where(is_call, call, call - spot + strike), 0.0)
 
 
-def drawn_chain(ts: Any, spot: Any, expiry_days: Any, strikes: Any, root: str, seed: int) -> Chain:
-    """Two-sided quotes of all strikes (cents) and expiries that are alive at each time and spot."""
+def drawn_chain(
+    ts: Any, spot: Any, expiry_days: Any, strikes: Any, root: str, seed: int, level: Any = LEVEL, width: float = 1.0
+) -> Chain:
+    """Two-sided quotes of all strikes (cents) and expiries that are alive at each time and spot.
+
+    level : at-the-money volatility, one or by time; width : of the usual spread
+    """
     draw = np.random.default_rng(seed)
     days = np.asarray(expiry_days, np.int32)
     instants = expiry_instants(days, [root] * len(days))
@@ -87,8 +93,8 @@ def drawn_chain(ts: Any, spot: Any, expiry_days: Any, strikes: Any, root: str, s
     alive = instants[x] > ts[at]
     at, x, k, call = at[alive], x[alive], k[alive], call[alive]
     strike, years = strikes[k] / 100.0, (instants[x] - ts[at]) / YEAR_NS
-    price = black(call == 1, spot[at], strike, years)
-    half = 0.005 + 0.006 * np.minimum(price, 10.0) + 0.005 * draw.integers(0, 2, len(at))
+    price = black(call == 1, spot[at], strike, years, np.broadcast_to(level, len(ts))[at])
+    half = width * (0.005 + 0.006 * np.minimum(price, 10.0) + 0.005 * draw.integers(0, 2, len(at)))
     bid = np.floor(np.maximum(price - half, 0.0) * 100) / 100
     ask = np.maximum(np.ceil((price + half) * 100) / 100, bid + 0.01)
     unknown, whole = np.full(len(at), np.nan), np.zeros(len(at), np.int64)
@@ -133,6 +139,8 @@ def damaged(chain: Chain, seed: int, absent: bool = True) -> Chain:
 TABLE_DAYS = ("2025-11-20", "2025-12-08")  # Thanksgiving and the early close after it
 TABLE_EXPIRIES = ("2025-11-28", "2025-12-03", "2025-12-08", "2025-12-19")
 CARRIED_DAYS = ("2025-11-03", "2025-12-09")
+RESTLESS_DAYS = ("2025-10-20", "2025-12-03")
+RESTLESS_EXPIRIES = ("2025-10-31", "2025-11-14", "2025-11-21", "2025-11-28", "2025-12-05", "2025-12-12", "2026-01-16")
 CARRIED_EXPIRIES = ("2025-11-14", "2025-11-21", "2025-11-28", "2025-12-05", "2025-12-19")
 
 
@@ -159,6 +167,18 @@ def carried_tape(name: str = "carried", seed: int = 11, bad: bool = True) -> Tap
     strikes = np.arange(262, 339) * 100
     chain = drawn_chain(ts, spot, days_of(CARRIED_EXPIRIES), strikes, "SPY", seed + 1)
     return Tape(name, bars, damaged(chain, seed + 2, absent=False) if bad else chain, sessions)
+
+
+def restless_tape(name: str = "restless", seed: int = 31) -> Tape:
+    """The level of the smile is drawn anew every day: four or five points from one to the next."""
+    sessions = sessions_over(*days_of(RESTLESS_DAYS))
+    bars = drawn_bars(sessions, 0.25, seed)
+    last = np.searchsorted(bars.ts, sessions.close_ns)
+    level = LEVEL * np.exp(np.random.default_rng(seed + 3).normal(0.0, 0.15, len(last)))
+    times = (sessions.close_ns + 15 * NS_MINUTE, np.round(bars.close[last] * 1.0005, 2))
+    strikes = np.arange(255, 346) * 100
+    chain = drawn_chain(*times, days_of(RESTLESS_EXPIRIES), strikes, "SPY", seed + 1, level, width=0.0)
+    return Tape(name, bars, damaged(chain, seed + 2, absent=False), sessions)
 
 
 def deep_tape(name: str = "deep", seed: int = 21) -> Tape:
@@ -254,6 +274,7 @@ MAKERS: dict[str, Callable[[Path], Store]] = {
     "carried": lambda folder: stored(tape("carried"), folder),
     "modelled": modelled_store,
     "deep": lambda folder: stored(tape("deep"), folder),
+    "restless": lambda folder: stored(tape("restless"), folder),
     "years": lambda folder: build_synthetic(folder / "years", 7, 330, "years"),
 }
 TAPES = {
@@ -261,6 +282,7 @@ TAPES = {
     "cash": lambda: table_tape("cash", "SPXW"),
     "carried": carried_tape,
     "deep": deep_tape,
+    "restless": restless_tape,
 }
 TO_SETTLEMENT = {
     "strategy__exits__expiry_rule": "settle",
@@ -310,6 +332,13 @@ FULL = {
     "strategy__size__kelly_min_trades": 5,
     "strategy__hedge__delta_band": 5.0,
 }
+# Ten condors at a time on quotes a cent wide: their vanna costs less to hedge than it moves.
+SMILE = {
+    "strategy__hedge__smile": "trade",
+    "strategy__hedge__vanna_volga_budget": 0.0,
+    "strategy__size__contracts": 10,
+    "strategy__size__max_risk_frac": 0.1,
+}
 # The runs that laws are held against: market, changes to SHORT_LIVED.
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "natural": ("table", {}),
@@ -337,6 +366,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
                              "strategy__exits__stop_multiple": 0.0, "strategy__exits__profit_frac": 0.9,
                              "strategy__manage__roll_out_min_credit": 0.01}),
     "hedged": ("table", {"strategy__hedge__delta_band": 4.0}),
+    "smile": ("restless", SMILE),
     "carried_rolled": ("carried", {**ROLLED, "strategy__exits__exit_breach": 0.9}),
     "surface_full": ("carried", {**FULL, "data__intraday_quotes": "surface", "strategy__exits__stop_scale": "atr",
                                  "strategy__filters__vol_ratio_max": 0.0}),

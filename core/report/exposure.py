@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from core.exposure import DELTA, GAMMA, GREEKS, THETA, VANNA, VEGA, VOLGA, book_greeks
 from core.report.measure import closing_rows, session_range
-from core.types import EVENT_FILL, EVENT_HEDGE, EVENT_SETTLEMENT, MULTIPLIER, SIGNAL, F, T
+from core.types import EVENT_HEDGE, MULTIPLIER, SIGNAL, F, T
+from strategies.hedging import past_vol_move, smile_moves, spot_move
 
 if TYPE_CHECKING:
     from backtest_engine import BacktestResult
-
-PAST_SESSIONS = 63  # that say how far volatility moves in a day
-FEWEST_SESSIONS = 20
-YEAR = 252
 
 
 class Exposure(NamedTuple):
@@ -34,9 +30,8 @@ class Exposure(NamedTuple):
 
 
 def options_held(result: BacktestResult, rows: Any) -> Any:
-    """Greeks of the options held at rows, float64 (n, 6) as core.exposure.book_greeks."""
-    event = result.fills[:, F["event"]]
-    fills = result.fills[(event == EVENT_FILL) | (event == EVENT_SETTLEMENT)]
+    """Greeks of the options held at rows, the smile hedge's among them, float64 (n, 6) as core.exposure.book_greeks."""
+    fills = result.fills[result.fills[:, F["contract"]] >= 0]
     contracts, slot = np.unique(fills[:, F["contract"]], return_inverse=True)
     out = np.zeros((len(rows), len(GREEKS)))
     columns = (fills[:, F["row"]], slot.astype(np.int64), fills[:, F["quantity"]])
@@ -47,7 +42,7 @@ def options_held(result: BacktestResult, rows: Any) -> Any:
 
 def shares_held(result: BacktestResult, rows: Any) -> Any:
     """Shares of the hedge after each row, signed."""
-    fills = result.fills[result.fills[:, F["event"]] == EVENT_HEDGE]
+    fills = result.fills[(result.fills[:, F["event"]] == EVENT_HEDGE) & (result.fills[:, F["contract"]] < 0)]
     total = np.concatenate(([0], np.cumsum(fills[:, F["quantity"]])))
     return total[np.searchsorted(fills[:, F["row"]], rows, side="right")]
 
@@ -63,29 +58,14 @@ def credit_held(result: BacktestResult, rows: Any) -> Any:
     return np.cumsum(total)[:-1]
 
 
-def past_deviation(values: Any) -> Any:
-    """Standard deviation of daily changes over the sessions up to each one; NaN until enough of them are known."""
-    change = np.diff(values, prepend=np.nan)
-    out = np.full(len(values), np.nan)
-    for i in range(FEWEST_SESSIONS, len(values)):
-        past = change[max(0, i + 1 - PAST_SESSIONS) : i + 1]
-        past = past[np.isfinite(past)]
-        if len(past) >= FEWEST_SESSIONS:
-            out[i] = past.std(ddof=1)
-    return out
-
-
 def exposure_of(result: BacktestResult, signal: Any) -> Exposure:
     """The book at each session's end. One standard deviation is a day's: of spot by its IV, of IV by its own past."""
     rows = (closing_rows(result) + result.first_row).astype(np.int64)
     greeks = options_held(result, rows)
     iv = signal[SIGNAL["iv"], rows]
-    spot_move = result.market.row.spot[rows] * iv / math.sqrt(YEAR)
-    sessions = session_range(result)
-    closes = result.market.ses.end[: sessions[-1] + 1] - 1  # of the sessions before the run, too
-    vol_move = 100.0 * past_deviation(signal[SIGNAL["iv"], closes])[sessions]
-    vanna = greeks[:, VANNA] * spot_move * vol_move
-    volga = 0.5 * greeks[:, VOLGA] * vol_move**2
+    sd_spot = spot_move(result.market.row.spot[rows], iv)
+    past = [past_vol_move(signal[SIGNAL["iv"]], result.market.ses, s) for s in session_range(result).tolist()]
+    vanna, volga = smile_moves(greeks[:, VANNA], greeks[:, VOLGA], sd_spot, 100.0 * np.array(past))
     budget = result.config["strategy.hedge.vanna_volga_budget"] * credit_held(result, rows)
     return Exposure(
         rows=rows,

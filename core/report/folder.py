@@ -161,7 +161,7 @@ def fill_lines(result: BacktestResult, times: list[str]) -> list[str]:
     for f in result.fills.tolist():
         event = f[F["event"]]
         quantity, mid2 = f[F["quantity"]], f[F["bid"]] + f[F["ask"]]
-        is_money, is_shares = event == EVENT_INTEREST, event == EVENT_HEDGE
+        is_money, is_shares = event == EVENT_INTEREST, event == EVENT_HEDGE and f[F["contract"]] < 0
         shown = times[f[F["row"]]]
         snap = f[F["snap"]]
         contract = "" if is_money else (shares if is_shares else name(f[F["contract"]]))

@@ -12,6 +12,8 @@ from core.report.campaigns import campaigns_of, done
 from core.report.funnel import funnel, funnel_figures
 from core.types import (
     CARRIED,
+    EVENT_FILL,
+    EVENT_HEDGE,
     EVENT_INTEREST,
     FRACTION,
     KIND_MODELLED,
@@ -77,16 +79,26 @@ def open_risk(result: BacktestResult) -> Any:
     return np.cumsum(held)[:-1] > 0
 
 
+def option_fills(result: BacktestResult) -> Any:
+    """Fills of options in the market: of the structures, and of the smile hedge."""
+    event = result.fills[:, F["event"]]
+    return result.fills[(event == EVENT_FILL) | ((event == EVENT_HEDGE) & (result.fills[:, F["contract"]] >= 0))]
+
+
 def slippage_cents(result: BacktestResult) -> tuple[int, int, int]:
-    """(given up against mid by the fills, full half-spreads of the same fills, packages x contracts filled)."""
-    fills = result.fills[result.fills[:, F["event"]] == 0]
+    """(given up against mid by the fills, full half-spreads of the same fills, packages x contracts filled).
+
+    The smile hedge's fills count in the first two; a package is a structure's.
+    """
+    fills = option_fills(result)
     if len(fills) == 0:
         return 0, 0, 0
     quantity, mid2 = fills[:, F["quantity"]], fills[:, F["bid"]] + fills[:, F["ask"]]
     paid = int((quantity * (fills[:, F["price2"]] - mid2) * 50).sum())
     half = int((np.abs(quantity) * (fills[:, F["ask"]] - fills[:, F["bid"]]) * 50).sum())
+    fills = fills[fills[:, F["trade"]] >= 0]
     package = np.unique(fills[:, [F["row"], F["trade"]]], axis=0, return_index=True)[1]
-    return paid, half, int(np.abs(quantity[package]).sum())
+    return paid, half, int(np.abs(fills[package, F["quantity"]]).sum())
 
 
 def break_even(result: BacktestResult, net_cents: int) -> tuple[float | None, float | None]:
@@ -102,7 +114,7 @@ def break_even(result: BacktestResult, net_cents: int) -> tuple[float | None, fl
 
 def kind_shares(result: BacktestResult) -> tuple[float, float]:
     """Share of fills, and of absolute trade P&L, that rest on surface or modelled quotes."""
-    fills = result.fills[result.fills[:, F["event"]] == 0]
+    fills = option_fills(result)
     soft_fill = np.isin(fills[:, F["kind"]], (KIND_SURFACE, KIND_MODELLED))
     soft_trade = (result.trades[:, T["kinds"]] & (1 << KIND_SURFACE | 1 << KIND_MODELLED)) != 0
     pnl = np.abs(result.trades[:, T["pnl"]])

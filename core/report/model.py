@@ -16,7 +16,7 @@ from core.report.folder import kinds_text
 from core.report.funnel import funnel, shown_stages
 from core.report.measure import FEW_TRADES, Measured, closing_rows, dollars, open_risk, session_range
 from core.report.plots import rounded
-from core.types import EVENT_HEDGE, EVENT_INTEREST, KIND_NAMES, REASONS, SOFT, VERDICT, F, T
+from core.types import EVENT_HEDGE, EVENT_INTEREST, KIND_NAMES, MARKS, MULTIPLIER, REASONS, SOFT, VERDICT, F, T
 
 if TYPE_CHECKING:
     from backtest_engine import BacktestResult
@@ -149,10 +149,22 @@ def verdict_of(metrics: dict[str, Any], badge: str, main_reason: str) -> Verdict
 
 def hedge_profit(result: BacktestResult) -> float:
     """P&L of the hedge in shares after fees, $; shares still held count at the last price."""
-    fills = result.fills[result.fills[:, F["event"]] == EVENT_HEDGE]
+    fills = result.fills[(result.fills[:, F["event"]] == EVENT_HEDGE) & (result.fills[:, F["contract"]] < 0)]
     quantity = fills[:, F["quantity"]]
     paid = (quantity * fills[:, F["price2"]]).sum() / 200.0 + fills[:, F["fee"]].sum() / 100.0
     return round(float(quantity.sum() * result.market.row.spot[result.last_row - 1] - paid), 2)
+
+
+def smile_profit(result: BacktestResult) -> float:
+    """P&L of the smile hedge's options after fees, $; what is still held counts at its last mark."""
+    fills = result.fills
+    own = (fills[:, F["trade"]] < 0) & (fills[:, F["contract"]] >= 0)
+    paid = (fills[own, F["quantity"]] * fills[own, F["price2"]]).sum() * MULTIPLIER / 200.0
+    shares = fills[(fills[:, F["event"]] == EVENT_HEDGE) & (fills[:, F["contract"]] < 0), F["quantity"]].sum()
+    structures = float(dollars(result.trades[:, T["mark"]].sum()))
+    held = float(dollars(result.ledger.rows[MARKS, -1])) - structures
+    held -= float(shares) * round(float(result.market.row.spot[result.last_row - 1]), 2)
+    return round(held - float(paid) - float(dollars(fills[own, F["fee"]].sum())), 2) + 0.0
 
 
 def reconciliation(result: BacktestResult, metrics: dict[str, Any]) -> str:
@@ -160,10 +172,13 @@ def reconciliation(result: BacktestResult, metrics: dict[str, Any]) -> str:
     closed = result.trades[:, T["closed"]] >= 0
     done = float(dollars(result.trades[closed, T["pnl"]].sum()))
     hedge = hedge_profit(result)
-    rest = round(metrics["net_profit"] - done - metrics["interest"] - hedge, 2) + 0.0
+    smile = smile_profit(result)
+    rest = round(metrics["net_profit"] - done - metrics["interest"] - hedge - smile, 2) + 0.0
     parts = f"closed trades {usd(done)}, trades open at the end {usd(rest)}, interest {usd(metrics['interest'])}"
     if hedge:
         parts += f", shares of the hedge {usd(hedge)}"
+    if smile:
+        parts += f", options of the smile hedge {usd(smile)}"
     return f"Net profit {usd(metrics['net_profit'])} = {parts}."
 
 

@@ -34,6 +34,7 @@ SWITCHES = (
     *(f"strategy.size.{name}" for name in ("vol_floor", "vol_target", "kelly_frac")),
     *(f"strategy.exits.{name}" for name in ("stop_scale", "exit_breach", "leave_regimes")),
     *("strategy.manage.tested_action", "strategy.manage.roll_out", "strategy.hedge.delta_band"),
+    "strategy.hedge.smile",
 )
 HOW = (
     *("strategy.signals.*", "strategy.manage.*", "strategy.hedge.*"),

@@ -97,20 +97,29 @@ def shares_at(run: Files) -> list[int]:
     """Shares of the hedge on every row, signed, by the rows of fills.csv."""
     change: dict[str, int] = defaultdict(int)
     for fill in run.fills:
-        if fill["event"] == "hedge":
+        if fill["event"] == "hedge" and fill["multiplier"] == "1":
             change[fill["time"]] += held_quantity(fill)
     return list(accumulate(change[row["time"]] for row in run.equity))
 
 
+def options_of_no_trade(run: Files) -> dict[str, int]:
+    """Contracts of the smile hedge that are held at the end, signed."""
+    held: dict[str, int] = defaultdict(int)
+    for fill in run.fills:
+        if fill["trade_id"] == "" and fill["multiplier"] == "100":
+            held[fill["contract"]] += held_quantity(fill)
+    return {contract: quantity for contract, quantity in held.items() if quantity}
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_a_trade_earns_the_signed_sum_of_its_fills_and_fees(name, files):
-    """What the trades, interest and the hedge's shares earn is what the account earns."""
+def test_a_trade_earns_the_signed_sum_of_its_fills_and_fees(name, files, quotes):
+    """What the trades, interest and the hedges earn is what the account earns."""
     run = files(name)
     total, fees = defaultdict(Decimal), defaultdict(Decimal)
     for fill in run.fills:
         total[fill["trade_id"]] += amount(fill)
         fees[fill["trade_id"]] += Decimal(fill["fee"])
-    loose = total.pop("", Decimal(0))  # interest, and shares of the hedge
+    loose = total.pop("", Decimal(0))  # interest, and the hedges
     assert set(total) == {trade["trade_id"] for trade in run.trades}
     at_mark = Decimal(0)
     for trade in run.trades:
@@ -120,12 +129,15 @@ def test_a_trade_earns_the_signed_sum_of_its_fills_and_fees(name, files):
         else:  # an open trade counts at its mark
             at_mark += Decimal(trade["pnl"]) - total[trade["trade_id"]]
     shares = shares_at(run)[-1] * Decimal(run.trace[-1]["spot"])
-    assert at_mark + shares == Decimal(run.equity[-1]["marks"])
+    options = Decimal(0)
+    for contract, quantity in options_of_no_trade(run).items():
+        options += quantity * quotes(markets.RUNS[name][0]).of(run.equity[-1]["time"], contract) / Decimal(2)
+    assert at_mark + shares + options == Decimal(run.equity[-1]["marks"])
     interest, hedge = (sum(amount(f) for f in run.fills if f["event"] == event) for event in ("interest", "hedge"))
     assert loose == interest + hedge
     assert run.metrics["interest"] == pytest.approx(float(interest))
     assert run.metrics["fees"] == pytest.approx(float(sum(fees.values())))
-    profit = sum((Decimal(trade["pnl"]) for trade in run.trades), Decimal(0)) + interest + hedge + shares
+    profit = sum((Decimal(trade["pnl"]) for trade in run.trades), Decimal(0)) + interest + hedge + shares + options
     assert Decimal(run.equity[-1]["equity"]) == START + profit
     assert run.metrics["net_profit"] == pytest.approx(float(profit))
 
@@ -137,6 +149,20 @@ def test_fills_of_the_hedge_are_shares_that_belong_to_no_trade(name, files):
     for fill in hedges:
         assert (fill["trade_id"], fill["contract"], fill["multiplier"], fill["fee"]) == ("", "SPY", "1", "0.00")
     assert any(shares_at(files(name)))
+
+
+def test_fills_of_the_smile_hedge_are_options_that_belong_to_no_trade(files):
+    """Whole hedges: on one row each is opened, on another the same contracts are closed, with fees like any option."""
+    hedges = [fill for fill in files("smile").fills if fill["event"] == "hedge"]
+    assert len(hedges) >= 12
+    for fill in hedges:
+        assert (fill["trade_id"], fill["multiplier"], fill["contract"][:3]) == ("", "100", "SPY")
+        assert Decimal(fill["fee"]) > 0
+    rows = [[f for f in hedges if f["time"] == time] for time in dict.fromkeys(f["time"] for f in hedges)]
+    for opened, closed in zip(rows[::2], rows[1::2], strict=False):
+        assert [f["contract"] for f in opened] == [f["contract"] for f in closed]
+        assert [held_quantity(f) for f in opened] == [-held_quantity(f) for f in closed]
+    assert len(rows) % 2 == bool(options_of_no_trade(files("smile")))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -258,7 +284,7 @@ def test_marks_are_the_mids_of_what_is_held(name, files, quotes):
     for row, trace, shares in zip(run.equity, run.trace, shares_at(run), strict=True):
         while left and left[0]["time"] == row["time"]:
             fill = left.pop(0)
-            if fill["event"] in ("fill", "settlement"):
+            if fill["multiplier"] == "100":
                 held[fill["contract"]] += held_quantity(fill)
         open_legs = {contract: quantity for contract, quantity in held.items() if quantity}
         mids = [book.of(row["time"], contract) for contract in open_legs]

@@ -52,6 +52,7 @@ TESTED = {
 ROLLED = {**TESTED, "strategy.manage.tested_action": "roll_untested"}
 PATIENT = {"strategy.exits.stop_multiple": 0.0, "strategy.exits.profit_frac": 0.9}
 ROLLED_OUT = {**PATIENT, "strategy.manage.roll_out": "exit_dte"}
+RESTLESS = {name.replace("__", "."): value for name, value in markets.SMILE.items() if "hedge__smile" not in name}
 # path: (another value, market, other settings that both runs share)
 ACTS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "market.name": ("carried", "table", {}),
@@ -195,6 +196,7 @@ ACTS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "strategy.hedge.delta_band": (4.0, "table", {}),
     "strategy.hedge.minutes": (60, "table", {"strategy.hedge.delta_band": 4.0}),
     "strategy.hedge.vanna_volga_budget": (0.0, "modelled", {}),
+    "strategy.hedge.smile": ("trade", "restless", RESTLESS),
     "costs.fill": ("mid", "table", {}),
     "costs.fraction": (0.5, "table", {"costs.fill": "fraction"}),
     "costs.leg_base": (0.5, "table", LEGS),
@@ -211,7 +213,7 @@ ACTS: dict[str, tuple[Any, str, dict[str, Any]]] = {
 @pytest.fixture
 def stores(monkeypatch):
     """Markets are opened by name as a command does; `synthetic` builds a small drawn market from its seed."""
-    for name in ("table", "cash", "carried", "modelled", "deep", "years"):
+    for name in ("table", "cash", "carried", "modelled", "deep", "years", "restless"):
         folder = markets.market(name).path.parent
     monkeypatch.setenv("QMTF_STORE_DIR", str(folder))
     build = catalog._builder

@@ -13,7 +13,6 @@ from core.report.measure import measure
 from core.types import (
     CALL,
     EVENT_FILL,
-    EVENT_HEDGE,
     LEG_SIGN,
     LEGS,
     ROLL_UNTESTED,
@@ -24,7 +23,7 @@ from core.types import (
     T,
 )
 from tests import markets
-from tests.held import Package, by_trade, lone_shorts, packages, side_of, widths
+from tests.held import Package, by_trade, lone_shorts, packages, share_fills, side_of, smile_fills, widths
 
 NAMES = list(markets.RUNS)
 QUOTED = [
@@ -33,7 +32,7 @@ QUOTED = [
     if market != "modelled" and changes.get("data__intraday_quotes") != "surface"
 ]
 NATURAL = ("natural", "carried", "modelled", "sides", "trailing", "cheap", "tested_side", "tested_short", "rolled")
-NATURAL += ("rolled_out", "hedged", "carried_rolled", "surface_full", "full")
+NATURAL += ("rolled_out", "hedged", "carried_rolled", "surface_full", "full", "smile")
 RESTING = (Reason.PROFIT_TARGET, Reason.SIDE_TARGET)
 
 
@@ -427,12 +426,12 @@ def campaigns_roll_out(result: BacktestResult) -> None:
 def test_shares_fill_at_the_far_side_of_a_cent_on_the_bar_after_the_look(name):
     result = markets.run_named(name)
     hedge_fills_at_the_market(result)
-    assert (result.fills[:, F["event"]] == EVENT_HEDGE).any() == (result.rules.delta_band > 0)
+    assert bool(len(share_fills(result))) == (result.rules.delta_band > 0)
 
 
 def hedge_fills_at_the_market(result: BacktestResult) -> None:
     row = result.market.row
-    for f in result.fills[result.fills[:, F["event"]] == EVENT_HEDGE].tolist():
+    for f in share_fills(result).tolist():
         r, quantity = f[F["row"]], f[F["quantity"]]
         spot = round(row.spot[r] * 100)
         assert (f[F["bid"]], f[F["ask"]]) == (spot - 1, spot + 1)
@@ -442,6 +441,45 @@ def hedge_fills_at_the_market(result: BacktestResult) -> None:
         first = r - 1 == result.market.ses.start[row.session[r]]
         assert first or (row.minute[r - 1] - 570) % result.rules.hedge_minutes == 0
         assert row.minute[r] <= result.market.ses.close[row.session[r]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_of_the_smile_hedge_fill_at_the_far_side_on_a_row_with_quotes(name):
+    result = markets.run_named(name)
+    smile_fills_at_the_market(result)
+    assert bool(len(smile_fills(result))) == bool(result.rules.smile)
+
+
+def smile_fills_at_the_market(result: BacktestResult) -> None:
+    """On a quoted cell of the row, later than the row that looks; nothing is held both ways at the broker."""
+    market, taken = result.market, by_row_held(result)
+    for f in smile_fills(result).tolist():
+        r, c, side = f[F["row"]], f[F["contract"]], side_of(f[F["quantity"]])
+        cell = market.con.cell_base[c] + market.row.snap[r] - market.con.snap_first[c]
+        assert market.row.quoted[r] and market.q_flag[cell] == 0
+        assert (f[F["bid"]], f[F["ask"]]) == (market.q_bid[cell], market.q_ask[cell])
+        assert f[F["price2"]] == f[F["bid"]] + f[F["ask"]] + side * half_spread2(result, f)
+        assert market.ses.decide[market.row.session[r]] < r
+        assert f[F["trade"]] == f[F["leg"]] == -1
+    for held in taken:
+        assert all(len({q > 0 for q in quantities}) == 1 for quantities in held.values())
+
+
+def by_row_held(result: BacktestResult) -> list[dict[int, list[int]]]:
+    """After each row with a fill: contract: what each trade, and the smile hedge, holds of it."""
+    held: dict[tuple[int, int], int] = defaultdict(int)
+    found = []
+    fills = [f for f in result.fills.tolist() if f[F["contract"]] >= 0]
+    for row in sorted({f[F["row"]] for f in fills}):
+        for f in fills:
+            if f[F["row"]] == row:
+                held[f[F["contract"]], f[F["trade"]]] += f[F["quantity"]]
+        by_contract: dict[int, list[int]] = defaultdict(list)
+        for (c, _), quantity in held.items():
+            if quantity:
+                by_contract[c].append(quantity)
+        found.append(by_contract)
+    return found
 
 
 # ---------------------------------------------------------------- limits that the settings promise

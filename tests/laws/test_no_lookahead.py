@@ -12,6 +12,7 @@ from core.market.store import Store, market_of
 from core.types import CASH, LEGS, A, F, T
 from strategies.view import view_of
 from tests import markets
+from tests.held import smile_fills
 from tests.markets import Tape, poisoned, ran, stored, until
 
 TABLE_RUNS = {name: changes for name, (market, changes) in markets.RUNS.items() if market == "table"}
@@ -98,7 +99,19 @@ def test_poisoning_the_future_changes_nothing_before_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["natural", "settled", "carried", "modelled", "rolled", "hedged", "carried_rolled", "surface_full", "full"]
+    "name",
+    [
+        "natural",
+        "settled",
+        "carried",
+        "modelled",
+        "rolled",
+        "hedged",
+        "carried_rolled",
+        "surface_full",
+        "full",
+        "smile",
+    ],
 )
 def test_a_run_that_ends_earlier_is_the_beginning_of_the_longer_one(name):
     of, changes = markets.RUNS[name]
@@ -143,6 +156,18 @@ def test_poisoning_the_future_of_an_end_of_day_market_changes_nothing_before_it(
         wild = ran(other, **changes)
         assert_same_past(markets.run_named(name), wild, k)
         assert not np.array_equal(wild.ledger.rows, markets.run_named(name).ledger.rows), name
+
+
+@pytest.mark.parametrize("change", [until, poisoned], ids=["cut", "poisoned"])
+@pytest.mark.parametrize("moment", ["before", "decision", "snapshot"])
+def test_a_smile_hedge_is_the_same_whatever_comes_after(change, moment, tmp_path):
+    """Cut and poisoned in the session that opens its second hedge, and at the snapshot that fills it."""
+    full = markets.run_named("smile")
+    opened = np.unique(smile_fills(full)[:, F["row"]])[2]
+    decision = int(full.market.ses.decide[full.market.row.session[opened]])
+    k = {"before": decision - 20, "decision": decision, "snapshot": int(opened)}[moment]
+    other = stored(change(markets.tape("restless"), int(full.market.row.ts[k])), tmp_path)
+    assert_same_past(full, ran(other, **markets.SMILE), k)
 
 
 def test_an_end_of_day_decision_does_not_see_the_snapshot_it_fills_on(tmp_path):

@@ -148,7 +148,7 @@ def test_a_run_leaves_its_market_as_it_was(name):
 SPANS = {"table": {"market__end": "2025-11-25"}, "modelled": {"market__end": "2016-03-09"}}
 
 
-PLAIN_NEW = ["sides", "trailing", "cheap", "tested_short", "rolled", "rolled_out", "hedged", "surface_full"]
+PLAIN_NEW = ["sides", "trailing", "cheap", "tested_short", "rolled", "rolled_out", "hedged", "surface_full", "smile"]
 
 PLAIN = """
 import sys

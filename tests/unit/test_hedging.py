@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.pricing.black_scholes import european
-from strategies.hedging import hedge_order, liquid_smile_hedge, smile_exposure, worth_hedging
+from core.types import SESSION, dtype_of
+from strategies.hedging import (
+    FEWEST_SESSIONS,
+    hedge_order,
+    liquid_smile_hedge,
+    past_vol_move,
+    smile_exposure,
+    smile_moves,
+    spot_move,
+    worth_hedging,
+)
 from tests.conftest import both_ways
 
 # ---------------------------------------------------------------- shares
@@ -99,10 +109,42 @@ def test_greeks_of_a_real_smile_are_brought_to_zero(liquid_smile_hedge):
 
 
 @both_ways
-def test_exposure_is_one_standard_deviation_of_both(smile_exposure):
+def test_a_smile_moves_by_one_standard_deviation_of_both(smile_moves):
     # A $5 move with two vol points: vanna 200 x 5 x .02 = $20, volga 1/2 x 5,000 x .0004 = $1.
-    assert smile_exposure(-200.0, 5_000.0, 5.0, 0.02) == pytest.approx((20.0, 1.0))
-    assert smile_exposure(200.0, -5_000.0, 5.0, 0.02) == pytest.approx((20.0, 1.0))
+    assert smile_moves(-200.0, 5_000.0, 5.0, 0.02) == pytest.approx((-20.0, 1.0))
+    assert smile_moves(200.0, -5_000.0, 5.0, 0.02) == pytest.approx((20.0, -1.0))
+
+
+@both_ways
+def test_the_exposure_is_the_larger_move_and_unknown_with_either(smile_exposure):
+    assert smile_exposure(-200.0, 5_000.0, 5.0, 0.02) == pytest.approx(20.0)
+    assert smile_exposure(-2.0, -500_000.0, 5.0, 0.02) == pytest.approx(100.0)
+    for unknown in ((math.nan, 1.0, 5.0, 0.02), (1.0, math.nan, 5.0, 0.02), (1.0, 1.0, math.nan, 0.02)):
+        assert math.isnan(smile_exposure(*unknown))
+
+
+@both_ways
+def test_a_days_move_of_the_spot_is_a_sixteenth_of_a_years(spot_move):
+    assert spot_move(500.0, 0.16 * math.sqrt(252 / 256)) == pytest.approx(5.0)
+
+
+def one_row_sessions(n):
+    ses = np.zeros(n, dtype_of(SESSION)).view(np.recarray)
+    ses.end = np.arange(1, n + 1)
+    return ses
+
+
+@both_ways
+def test_a_days_move_of_volatility_is_measured_on_the_past(past_vol_move):
+    values = np.cumsum(np.tile([0.01, -0.01], 30))
+    values[40:] += 5.0
+    ses = one_row_sessions(60)
+    assert all(math.isnan(past_vol_move(values, ses, s)) for s in range(-1, FEWEST_SESSIONS))
+    assert past_vol_move(values, ses, 39) == pytest.approx(0.01, rel=0.03)
+    assert past_vol_move(values, ses, 40) > 0.5
+    values[3] = math.nan  # two changes fewer are known
+    assert math.isnan(past_vol_move(values, ses, FEWEST_SESSIONS + 1))
+    assert past_vol_move(values, ses, FEWEST_SESSIONS + 2) > 0.0
 
 
 @both_ways

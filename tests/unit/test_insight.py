@@ -10,7 +10,7 @@ from core.exposure import DELTA, VANNA, VEGA, book_greeks
 from core.pricing.black_scholes import european
 from core.quotes import leg_greeks
 from core.report.campaigns import campaigns_of, done
-from core.report.exposure import FEWEST_SESSIONS, credit_held, options_held, past_deviation, shares_held
+from core.report.exposure import credit_held, options_held, shares_held
 from core.report.factors import Strengths, factors_of, firings_of, welch
 from core.report.folder import adjustment_lines
 from core.report.funnel import STAGES, funnel, funnel_figures
@@ -268,9 +268,9 @@ def test_exposure_of_a_run_does_not_see_later_fills(name):
 
 
 def test_shares_and_credit_are_held_from_their_fill_on():
-    fills = fills_of(
-        {"row": 5, "event": EVENT_HEDGE, "quantity": -30}, {"row": 9, "event": EVENT_HEDGE, "quantity": 10}
-    )
+    shares = {"event": EVENT_HEDGE, "contract": -1}
+    option = {"event": EVENT_HEDGE, "contract": 7, "quantity": 2}  # of the smile hedge
+    fills = fills_of({"row": 5, **shares, "quantity": -30}, {"row": 6, **option}, {"row": 9, **shares, "quantity": 10})
     trades = table_of(
         T,
         [
@@ -282,15 +282,6 @@ def test_shares_and_credit_are_held_from_their_fill_on():
     rows = np.array([3, 6, 9])
     assert shares_held(run, rows).tolist() == [0, -30, -20]
     assert credit_held(run, rows).tolist() == [0.0, 240.0, 50.0]
-
-
-def test_a_days_move_of_volatility_is_measured_on_the_past():
-    values = np.cumsum(np.tile([0.01, -0.01], 30))
-    values[40:] += 5.0
-    moves = past_deviation(values)
-    assert np.isnan(moves[:FEWEST_SESSIONS]).all()
-    assert moves[39] == pytest.approx(0.01, rel=0.03)
-    assert moves[40] > 0.5
 
 
 # --- adjustments and the hedge ---------------------------------------------------------------------------
@@ -313,7 +304,7 @@ def test_adjustments_name_campaign_part_and_the_strikes_of_a_roll():
 
 
 def test_the_hedge_earns_what_its_shares_brought_less_what_they_are_worth():
-    hedge = {"event": EVENT_HEDGE}
+    hedge = {"event": EVENT_HEDGE, "contract": -1}
     fills = fills_of(
         {**hedge, "quantity": -30, "price2": 20_000, "fee": 100},  # 30 sold at $100, $1 of fees
         {**hedge, "quantity": 10, "price2": 19_600},  # 10 bought back at $98
