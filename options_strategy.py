@@ -119,7 +119,7 @@ def best_by_edge(m, rules, costs, head, quote, r, after):
     """The expiry in the DTE window and after a day whose structure has the best edge a day; -1 if none can be built.
 
     Edge: the credit that the fills promise less what the structure would be worth if the realised volatility of the
-    past sessions went on. It compares expiries; it is no proof that there is an edge.
+    past sessions went on. It compares expiries, by strikes without the skew penalty; it is no proof of an edge.
     """
     day = m.ses[m.row[r].session].day
     vol = m.signal[S_REALISED, r]
@@ -135,7 +135,7 @@ def best_by_edge(m, rules, costs, head, quote, r, after):
             or not expiry_reachable(m, rules, x, r)
         ):
             continue
-        if build_structure(m, rules, x, r, head.order_legs, quote) != Reason.ENTER:
+        if build_structure(m, rules, x, r, head.order_legs, quote, 0.0) != Reason.ENTER:
             continue
         leg_quotes(m, head.order_legs, r, head.quote_bid, head.quote_ask, quote)
         set_sides(head.order_legs, head.side, 0)
@@ -243,8 +243,11 @@ def strike_away(m, first, last, right, short, cents, r):
 
 
 @njit(**INNER)
-def build_structure(m, rules, x, r, legs, quote):
-    """Fill `legs` (4 contract ids, -1 unused) for expiry x at row r; returns Reason.ENTER or what is missing."""
+def build_structure(m, rules, x, r, legs, quote, penalty):
+    """Fill `legs` (4 contract ids, -1 unused) for expiry x at row r; returns Reason.ENTER or what is missing.
+
+    penalty : see nearest_by_delta
+    """
     legs[:] = -1
     for right in range(2):
         if (right == PUT and not rules.use_put) or (right == CALL and not rules.use_call):
@@ -254,7 +257,7 @@ def build_structure(m, rules, x, r, legs, quote):
             short = nearest_listed(m, first, last, int(round(m.row[r].spot * 100.0)), r)
         else:
             low, high = rules.delta_low, rules.delta_high
-            short = nearest_by_delta(m, x, right, rules.delta_target, low, high, rules.skew_penalty, r)
+            short = nearest_by_delta(m, x, right, rules.delta_target, low, high, penalty, r)
         if short < 0:
             return Reason.NO_STRIKE
         scale = rules.put_wing_scale if right == PUT else rules.call_wing_scale
@@ -349,7 +352,7 @@ def propose(m, rules, costs, book, r, equity_cents):
         return Reason.NO_EXPIRY if m.kind == MODEL or m.row[r].snap >= 0 else Reason.NO_QUOTES
     if not expiry_reachable(m, rules, x, r):
         return Reason.EXPIRY_DAY
-    verdict = build_structure(m, rules, x, r, legs, book.leg)
+    verdict = build_structure(m, rules, x, r, legs, book.leg, rules.skew_penalty)
     if verdict != Reason.ENTER:
         return verdict
     if not avoid_opposite(m, rules, book, r, legs):

@@ -21,6 +21,14 @@ def looks(m, rules, s, r):
     return now // rules.hedge_minutes != before // rules.hedge_minutes
 
 
+@njit(**INNER)
+def wanted_shares(m, rules, book, r):
+    """Shares that a look at row r would buy (> 0) or sell; 0: none. Without a structure all are sold."""
+    if open_count(book) == 0:
+        return -book.head.shares
+    return hedge_order(net_delta(m, book, r), book.head.shares, rules.delta_band)
+
+
 @njit(**HOT)
 def hedge_row(m, rules, book, s, r, r1):
     """Next row in [r, r1) at which the hedge's order fills or the net delta is looked at; IDLE if none."""
@@ -31,7 +39,7 @@ def hedge_row(m, rules, book, s, r, r1):
             return IDLE  # shares do not trade on evening snapshots
         if book.head.hedge_shares != 0 and row > book.head.hedge_decided:
             return row
-        if looks(m, rules, s, row):
+        if looks(m, rules, s, row) and wanted_shares(m, rules, book, row) != 0:
             return row
     return IDLE
 
@@ -57,8 +65,4 @@ def attend_hedge(m, rules, book, out, s, r):
         fill_shares(m, book, out, r, head.hedge_shares)
         head.hedge_shares = 0
     if looks(m, rules, s, r):
-        if open_count(book) > 0:
-            head.hedge_shares = hedge_order(net_delta(m, book, r), head.shares, rules.delta_band)
-        else:
-            head.hedge_shares = -head.shares  # nothing is left to hedge
-        head.hedge_decided = r
+        head.hedge_shares, head.hedge_decided = wanted_shares(m, rules, book, r), r

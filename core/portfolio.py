@@ -270,6 +270,7 @@ def take_off(m, book, out, p, r, net, mid2, reason):
     put_width2, call_width2 = side_widths2(m, book.slot[p].legs)
     book.slot[p].width = max(put_width2, call_width2) // 2
     book.slot[p].closing, book.slot[p].part, book.slot[p].above, book.slot[p].best = 0, ALL_LEGS, 0, IDLE
+    book.slot[p].breach_on = -1  # what is left has another one
 
 
 @njit

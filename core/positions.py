@@ -235,6 +235,22 @@ def market_event(m, rules, book, p, s, r, r1):
 
 
 @njit(**INNER)
+def breach_event(m, rules, book, p, s, r, r1):
+    """The session's daily row if it lies in [r, r1) and the breach probability there is too high; IDLE if not.
+
+    It is computed once a session, from what is held then; one that is unknown asks for nothing.
+    """
+    look = daily_row(m, rules, s)
+    if not r <= look < r1:
+        return IDLE
+    if book.slot[p].breach_on != s:
+        slot = book.slot[p]
+        book.slot[p].breach_on = s
+        book.slot[p].breach = breach_chance(m, rules, slot.legs, slot.expiry, look)
+    return look if book.slot[p].breach > rules.exit_breach else IDLE
+
+
+@njit(**INNER)
 def next_event(m, rules, book, p, s, r0, r, r1):
     """First row in [r, r1) at which slot p settles, fills or decides; IDLE if none."""
     slot = book.slot[p]
@@ -251,10 +267,8 @@ def next_event(m, rules, book, p, s, r0, r, r1):
         timed, _ = time_exit_row(m, rules, s, slot.expiry, slot.opened)
         if timed < m.ses[s].end and (timed >= first or m.ses[s].decide == -1):
             row = min(row, max(timed, first))  # what an order for a part has kept waiting leaves on the next row
-        if rules.exit_breach < 1.0 and slot.breach_on != s:
-            look = daily_row(m, rules, s)
-            if look >= first:
-                row = min(row, look)
+        if rules.exit_breach < 1.0:
+            row = min(row, breach_event(m, rules, book, p, s, first, min(r1, row)))
         if rules.watches_market:
             row = min(row, market_event(m, rules, book, p, s, first, min(r1, row)))
         if rules.by_side or rules.cheap_short > 0:
@@ -426,10 +440,8 @@ def market_order(m, rules, costs, book, p, s, r):
             reason = Reason.NONE
         if reason != Reason.NONE:
             return reason, part
-    if rules.exit_breach < 1.0 and slot.breach_on != s and daily_row(m, rules, s) == r:
-        book.slot[p].breach_on = s
-        if breach_chance(m, rules, slot.legs, slot.expiry, r) > rules.exit_breach:  # unknown: no exit
-            return Reason.BREACH_EXIT, ALL_LEGS
+    if rules.exit_breach < 1.0 and breach_event(m, rules, book, p, s, r, r + 1) == r:
+        return Reason.BREACH_EXIT, ALL_LEGS
     return Reason.NONE, ALL_LEGS
 
 

@@ -268,16 +268,26 @@ def dense_rows(m, c, r0, r1):
 
 
 @njit(**INNER)
-def quoted_greeks(m, c, r):
-    """leg_greeks on a tabulated market: the volatility that the row's own mid implies, no carry."""
+def quoted_vol(m, c, r):
+    """Volatility that the row's own mid implies on a tabulated market, no carry; NaN without a two-sided quote."""
     i = cell_index(m, c, r)
     if i < 0 or m.q_flag[i] != GOOD or m.row[r].quoted == 0:
+        return np.nan
+    years = years_to_expiry(m, m.con[c].expiry, r)
+    mid = (m.q_bid[i] + m.q_ask[i]) / 200.0
+    return implied_vol(m.con[c].right == CALL, mid, m.row[r].spot, m.con[c].strike / 100.0, years, 1.0)
+
+
+@njit(**INNER)
+def quoted_greeks(m, c, r):
+    """leg_greeks on a tabulated market, at quoted_vol."""
+    vol = quoted_vol(m, c, r)
+    if math.isnan(vol):
         return np.nan, np.nan, np.nan, np.nan, np.nan, np.nan
     years = years_to_expiry(m, m.con[c].expiry, r)
     strike = m.con[c].strike / 100.0
     spot = m.row[r].spot
     call = m.con[c].right == CALL
-    vol = implied_vol(call, (m.q_bid[i] + m.q_ask[i]) / 200.0, spot, strike, years, 1.0)
     delta, gamma, vega, theta, price = black_greeks(call, spot, spot, strike, years, vol, 1.0)
     return price, delta, gamma, vega, theta, vol
 
@@ -292,7 +302,7 @@ def greeks_of_leg(m, c, r):
 @njit(**INNER)
 def leg_vol(m, c, r):
     """Volatility of contract c by its own quote or smile at row r, decimals per year; NaN unknown."""
-    return quoted_greeks(m, c, r)[5] if m.kind == TABLE else leg_greeks(m, c, r)[5]
+    return quoted_vol(m, c, r) if m.kind == TABLE else leg_greeks(m, c, r)[5]
 
 
 @njit(**INNER)

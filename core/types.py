@@ -299,7 +299,8 @@ SLOT = [
     ("rolls", "i8"),  # sides rolled so far
     ("rolls_out", "i8"),  # expiries rolled so far in this campaign
     ("tested_on", "i8"),  # session in which the tested side was last acted on
-    ("breach_on", "i8"),  # session in which the breach probability was last computed
+    ("breach_on", "i8"),  # session in which the breach probability was last computed, and what it was
+    ("breach", "f8"),
     ("stop_shift", "f8"),  # added to stop_multiple by stop_scale, fixed at entry
     ("side_credit2", "i8", (2,)),  # half-cents received for the put and the call vertical
     ("new_legs", "i8", (2,)),  # short and long of a working roll

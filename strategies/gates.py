@@ -82,7 +82,7 @@ def gates_from(values: Mapping[str, Any]) -> Gates:
         low.astype(np.float64),
         high.astype(np.float64),
         avoid=regime_mask(values, "strategy.filters.avoid_regimes") | regime_mask(values, LEFT),  # not to leave at once
-        leave=regime_mask(values, "strategy.exits.leave_regimes"),
+        leave=regime_mask(values, LEFT),
     )
 
 
