@@ -1,6 +1,6 @@
 """The regression market's ledger, reviewed once by hand and kept: any change of a cent shows here.
 
-A wanted change renews the files: `python tests/golden/test_golden_ledger.py` writes them anew.
+A wanted change renews the files: `python -m tests.golden.test_golden_ledger` writes them anew.
 """
 
 from __future__ import annotations
