@@ -145,6 +145,18 @@ def test_a_breach_probability_without_quotes_closes_nothing(dark):
     assert not np.isin(left[:, T["exit_decided"]], rows).any()
 
 
+@STALE
+def test_a_roll_is_not_decided_without_quotes(tmp_path):
+    """Every third row is dark: the strikes and the credit of a roll are not read off the row before."""
+    tape = table_tape("patchy", bad=False)
+    rows = np.arange(0, len(tape.bars.ts), 3)
+    hidden = np.isin(tape.chain.ts, tape.bars.ts[rows])
+    store = stored(tape._replace(chain=picked(tape.chain, ~hidden)), tmp_path)
+    rolled = [p.decided for p in packages(ran(store, **markets.RUNS["rolled"][1])) if p.rolls]
+    assert len(rolled) >= 3
+    assert not np.isin(rolled, rows).any()
+
+
 def is_open(result, row):
     """Whether anything was open on a row."""
     opened, closed = result.trades[:, T["opened"]], result.trades[:, T["closed"]]
