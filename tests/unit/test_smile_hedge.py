@@ -9,6 +9,9 @@ import pytest
 from core.market.store import market_of
 from core.pricing.black_scholes import european
 from core.pricing.implied_vol import implied_vol
+from core.report.folder import fill_lines, row_times
+from core.report.measure import slippage_cents
+from core.report.model import reconciliation, smile_profit
 from core.types import CALL, CASH, EVENT_SETTLEMENT, LIQUIDATION, MARKS, SOFT, F, T
 from tests.hand import NO_QUOTE, SPOT, Then, contract_name, make_up, market, ran, row_at, time_of
 
@@ -26,6 +29,7 @@ CHAIN = {
     "C540": (0.08, 100),
 }
 CONDOR = {"P460": 10, "P470": -10, "C530": -10, "C540": 10}  # sold on 06-17 for $2,000
+CHAIN_PRICES = {name: price for name, (_, price) in CHAIN.items()}
 CREDIT_USD = 2_000.0
 LIQUID = ("P480", "P500", "C520")
 RULES = {
@@ -50,6 +54,11 @@ def of(names, expiry=EXPIRY):
 def drawn(folder, *changes, expiry=EXPIRY, chain=CHAIN, **more):
     named = [Then(t.time, of(t.prices, expiry), t.spot, of(t.deltas, expiry)) for t in changes]
     return market(folder, *named, days=DAYS, contracts=of(chain, expiry), minutes=30, **more)
+
+
+def wide_by(half_spread_cents):
+    """Quotes of the liquid options so wide, around the same mids."""
+    return {name: (CHAIN[name][1] - half_spread_cents, CHAIN[name][1] + half_spread_cents) for name in LIQUID}
 
 
 def leaping(store):
@@ -132,8 +141,8 @@ def test_it_acts_only_if_it_removes_more_than_it_costs(half_spread_cents, hedged
     book = sum(q * one[name] for name, q in CONDOR.items())
     left = book - 2 * one["P480"] + 6 * one["P500"] - 2 * one["C520"]
     assert 70.0 < exposure(book) - exposure(left) < 80.0
-    wide = {name: (CHAIN[name][1] - half_spread_cents, CHAIN[name][1] + half_spread_cents) for name in LIQUID}
-    found = dict(hedges(hedged(drawn(tmp_path / "wide", Then("07-02 09:30", wide)))))
+    wide = Then("07-02 09:30", wide_by(half_spread_cents))
+    found = dict(hedges(hedged(drawn(tmp_path / "wide", wide))))
     assert ("07-02 10:30" in found) == (half_spread_cents == 7)
 
 
@@ -148,7 +157,7 @@ def test_an_order_dies_with_its_day_and_the_next_look_decides_anew(hedged, tmp_p
     assert first[0] == "07-03 10:30"
 
 
-@pytest.mark.parametrize(("contract", "quote"), [("P460", NO_QUOTE), ("P500", NO_QUOTE), ("C520", (0, 700))])
+@pytest.mark.parametrize(("contract", "quote"), [("P460", NO_QUOTE), ("P500", NO_QUOTE), ("P500", (0, 1800))])
 def test_unknown_greeks_and_one_sided_quotes_at_the_look_do_nothing(contract, quote, hedged, tmp_path):
     """Of a leg that is held or of one to hedge with, at 10:00 alone; there is no other option at the money."""
     gone = (Then("07-02 10:00", {contract: quote}), Then("07-02 10:30", {contract: CHAIN[contract][1]}))
@@ -234,3 +243,22 @@ def test_liquidation_sells_at_the_bid_and_buys_at_the_ask(hedged, tmp_path):
     r = row_at(result.market, "07-02 12:00")
     cash, marks, liquidation = result.ledger.rows[[CASH, MARKS, LIQUIDATION], r]
     assert cash + marks - liquidation == 100 * (6 * 10 + 2 * 5)
+
+
+def test_the_hedge_in_shares_sees_the_delta_of_the_options(hedged, tmp_path):
+    """Condor 0; P480 -2 x -25, P500 6 x -50, C520 -2 x 25: 300 shares short, bought on the bar after the fill."""
+    result = hedged(drawn(tmp_path), hedge__delta_band=50.0)
+    shares = [f for f in result.fills if f[F["trade"]] < 0 and f[F["contract"]] < 0]
+    assert (time_of(result.market, shares[0][F["row"]]), shares[0][F["quantity"]]) == ("07-02 11:00", 300)
+
+
+def test_the_report_counts_profit_and_slippage_of_the_hedge(hedged, tmp_path):
+    """Six P500 gain $1.00 and the condor nothing; half-spreads of $0.07 are paid on ten contracts."""
+    then = (Then("07-02 09:30", wide_by(7)), Then("07-02 11:00", CHAIN_PRICES), Then("07-02 12:00", {"P500": 1_000}))
+    result = hedged(drawn(tmp_path, *then))
+    assert smile_profit(result) == 600.0 - 70.0
+    words = reconciliation(result, {"net_profit": 530.0, "interest": 0.0})
+    assert "open at the end $0.00" in words and "options of the smile hedge $530.00" in words
+    assert slippage_cents(result)[:2] == (7_000, 7_000)
+    assert slippage_cents(result)[2] == 10  # packages are those of structures
+    assert {line.split(",")[5] for line in fill_lines(result, row_times(result)) if ",hedge," in line} == {"2", "6"}
