@@ -266,6 +266,9 @@ def build_structure(m, rules, x, r, legs, quote, penalty):
             return Reason.NO_WING
         legs[SHORT_PUT if right == PUT else SHORT_CALL] = short
         legs[LONG_PUT if right == PUT else LONG_CALL] = wing
+    both = legs[SHORT_PUT] >= 0 and legs[SHORT_CALL] >= 0
+    if both and m.con[legs[SHORT_PUT]].strike > m.con[legs[SHORT_CALL]].strike:
+        return Reason.NO_STRIKE  # where one short lacks its quote the nearest two would be inverted
     return Reason.ENTER
 
 

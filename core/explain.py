@@ -19,7 +19,7 @@ from core.jit import njit
 from core.market.calendar import day_text
 from core.market.store import Store, rows_between
 from core.quotes import leg_rows
-from core.replay import Replay, row_time
+from core.replay import Replay, contract_name, row_time
 from core.types import (
     ASK,
     BID,
@@ -361,7 +361,15 @@ def explained(store: Store, config: Config, row: int) -> dict[str, Any]:
         "equity_usd": round(cash + marks, 2),
         "drawdown_usd": drawdown,
         "hedge_shares": int(replay.book.head.shares),
+        "smile_hedge": smile_hedge(replay),
     }
+
+
+def smile_hedge(replay: Replay) -> dict[str, int]:
+    """Contracts of the smile hedge that is held, signed, by name."""
+    head = replay.book.head
+    legs = zip(head.smile_contract.tolist(), head.smile_quantity.tolist(), strict=True)
+    return {contract_name(replay.market, c): q for c, q in legs if q and head.smile_held}
 
 
 def usd(value: float) -> str:
@@ -391,6 +399,7 @@ def lines_of(value: dict[str, Any]) -> list[str]:
     lines += candidate_lines(v["candidate"]) + structure_lines(v["structures"])
     money = f"cash {usd(v['cash_usd'])} + marks {usd(v['marks_usd'])} = equity {usd(v['equity_usd'])}"
     hedge = f", hedge {v['hedge_shares']:+d} shares" if v["hedge_shares"] else ""
+    hedge += "".join(f", hedge {quantity:+d} {name}" for name, quantity in v["smile_hedge"].items())
     return [*lines, f"{money}, {usd(v['drawdown_usd'])} below the peak{hedge}"]
 
 

@@ -55,6 +55,7 @@ from core.types import (
     SHORT_PUT,
     SIDE_NATURAL,
     SIDE_USABLE,
+    TABLE,
     Reason,
 )
 from options_strategy import choose_roll, exit_code, profit_limit, stop_level, trail
@@ -213,7 +214,7 @@ def tested_side(m, rules, slot, r):
 def may_decide(m, s, r):
     """Whether anything but a time exit may be decided at row r: the decision row alone where quotes come once a day."""
     if m.ses[s].decide == -1:
-        return True
+        return m.kind != TABLE or m.row[r].quoted != 0  # where every bar is quoted, one without quotes is dark
     return m.ses[s].decide == r
 
 

@@ -21,11 +21,13 @@ from core.types import (
     LONG_PUT,
     MODEL,
     PUT,
+    ROLL,
     SHORT_CALL,
     SHORT_PUT,
     SIZE,
     SMILE_LEGS,
     TRADED,
+    Reason,
 )
 from strategies.timing import NEVER
 
@@ -136,16 +138,25 @@ def wider_wing(m, legs):
 
 @njit(**INNER)
 def holds_opposite(book, slot_count, leg, contract):
-    """Whether a contract is held (or being closed) on the other side by an open structure or the smile hedge."""
+    """Whether a contract is held (or being closed) on the other side by what is open, working or about to be rolled into."""
     if book.head.smile_held or book.head.smile_working:
         for j in range(SMILE_LEGS):
             if book.head.smile_contract[j] == contract and book.head.smile_quantity[j] * LEG_SIGN[leg] < 0:
                 return True
+    sign = LEG_SIGN[leg]
     for p in range(slot_count):
-        if book.slot[p].trade >= 0:
-            for other in range(LEGS):
-                if book.slot[p].legs[other] == contract and LEG_SIGN[other] != LEG_SIGN[leg]:
-                    return True
+        if book.slot[p].trade < 0:
+            continue
+        for other in range(LEGS):
+            if book.slot[p].legs[other] == contract and LEG_SIGN[other] != sign:
+                return True
+        rolls = book.slot[p].closing != Reason.NONE and book.slot[p].part & ROLL != 0
+        if rolls and book.slot[p].new_legs[0 if sign > 0 else 1] == contract:  # a short and a long that it will open
+            return True
+    if book.head.order_working:
+        for other in range(LEGS):
+            if book.head.order_legs[other] == contract and LEG_SIGN[other] != sign:
+                return True
     return False
 
 

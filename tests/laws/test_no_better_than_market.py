@@ -351,7 +351,6 @@ ORDERS_OF_ONE_MOMENT = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="a roll and the orders that work beside it do not see each other's contracts")
 @pytest.mark.parametrize("what", list(ORDERS_OF_ONE_MOMENT))
 def test_orders_of_one_moment_do_not_take_one_contract_both_ways(what):
     dense = {"strategy__entry__wing_width": 2.0, "strategy__entry__max_new_per_day": 10}
@@ -379,7 +378,6 @@ def legs_stand_in_order(result: BacktestResult) -> None:
         assert all((con.right[c] == CALL) == (leg >= SHORT_CALL) for leg, c in package.after.items())
 
 
-@pytest.mark.xfail(strict=True, reason="the two shorts of a butterfly are looked for apart: one may lack its quote")
 def test_a_butterfly_is_never_inverted():
     changes = {"strategy__structure": "iron_butterfly", "strategy__max_positions": 12}
     often = {"strategy__entry__ladder_minutes": 30, "strategy__entry__max_new_per_day": 12}

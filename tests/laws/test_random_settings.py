@@ -584,15 +584,10 @@ SHARES = {
 }
 
 
-PENDING = pytest.mark.xfail(strict=True, reason="the draws meet what named tests of laws 3 and 4 expect to fail")
-
-
-@PENDING
 def test_a_few_hundred_random_settings_obey_every_law(market):
     met_enough(holds_for(DRAWS, market), DRAWS)
 
 
-@PENDING
 @pytest.mark.slow
 def test_thousands_of_random_settings_obey_every_law(market):
     met_enough(holds_for(SLOW_DRAWS, market), SLOW_DRAWS)

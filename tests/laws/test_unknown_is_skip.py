@@ -145,7 +145,6 @@ def test_a_breach_probability_without_quotes_closes_nothing(dark):
     assert not np.isin(left[:, T["exit_decided"]], rows).any()
 
 
-@STALE
 def test_a_roll_is_not_decided_without_quotes(tmp_path):
     """Every third row is dark: the strikes and the credit of a roll are not read off the row before."""
     tape = table_tape("patchy", bad=False)
