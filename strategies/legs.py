@@ -138,7 +138,7 @@ def wider_wing(m, legs):
 
 @njit(**INNER)
 def holds_opposite(book, slot_count, leg, contract):
-    """Whether a contract is held (or being closed) on the other side by what is open, working or about to be rolled into."""
+    """Whether a contract is on the other side of what is open, working, or about to be rolled into."""
     if book.head.smile_held or book.head.smile_working:
         for j in range(SMILE_LEGS):
             if book.head.smile_contract[j] == contract and book.head.smile_quantity[j] * LEG_SIGN[leg] < 0:
