@@ -293,7 +293,7 @@ def table_contracts(m: Market, contract: Any, first: Any) -> dict[str, Any]:
     np.minimum.at(listed, expiry, first.astype(np.int32))
     return {
         "e_day": m.exp.day[kept],
-        "e_session": m.exp.session[kept],
+        "e_session": m.exp.session[kept].astype(np.int32),
         "e_ts": m.exp.ts[kept],
         "e_clock": m.exp.clock[kept],
         "e_style": m.exp.style[kept].astype(np.int8),

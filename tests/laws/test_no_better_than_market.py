@@ -438,7 +438,8 @@ def campaigns_roll_out(result: BacktestResult) -> None:
         for old, new in pairwise(chain):
             assert trades[old][T["reason"]] == Reason.ROLL_OUT
             assert trades[new][T["decided"]] >= trades[old][T["closed"]]
-            assert market.row.session[trades[new][T["opened"]]] == market.row.session[trades[old][T["closed"]]]
+            waited = market.row.session[trades[new][T["opened"]]] - market.row.session[trades[old][T["closed"]]]
+            assert waited in ((0,) if market.ses.decide[0] == -1 else (0, 1))  # the close of an evening: a day later
             assert market.exp.day[trades[new][T["expiry"]]] > market.exp.day[trades[old][T["expiry"]]]
             cost = sum(package.net for package in own[old][1:] if not package.rolls)
             assert trades[new][T["credit"]] >= cost + result.rules.roll_out_min_credit

@@ -44,6 +44,8 @@ def test_a_market_cut_short_runs_as_the_one_stored_from_files_that_end_there(of,
         first, second = story(a, row), story(b, row)
         assert first.pop("rows").tobytes() == second.pop("rows").tobytes()
         assert first.pop("codes").tobytes() == second.pop("codes").tobytes()
+        for seen in ("signals", "gates"):
+            assert np.array_equal(first.pop(seen), second.pop(seen), equal_nan=True), seen
         assert first == second
 
 

@@ -293,9 +293,8 @@ def test_adjustments_name_campaign_part_and_the_strikes_of_a_roll():
     made = [
         {**common, "part": ROLL_PUT, "reason": Reason.ROLLED, "net": -35},
         {**common, "part": CALL_SIDE, "reason": Reason.SIDE_STOP, "net": 120},
-        {},  # room that was not used
     ]
-    run.ledger = SimpleNamespace(a_int=table_of(A, made))
+    run.adjustments = table_of(A, made)
     run.market = SimpleNamespace(con=[SimpleNamespace(strike=39_500), SimpleNamespace(strike=40_000)])
     assert adjustment_lines(run, ["10:00", "10:05"]) == [
         "10:05,10:00,1,0,roll_put,rolled,2,-0.35,400.00,395.00",

@@ -134,6 +134,7 @@ def small_result(folder, trades=TRADES, quotes="real"):
         ledger=Ledger(rows=values, codes=codes, t_int=table, f_int=fills, a_int=np.zeros((0, len(A)), np.int64)),
         trades=table,
         fills=fills,
+        adjustments=np.zeros((0, len(A)), np.int64),
         missed=0,
         scripted=False,
     )
