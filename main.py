@@ -288,7 +288,7 @@ def compile_if_cold(say: Callable[[str], None]) -> subprocess.Popen[bytes] | Non
 
     if not is_cold():
         return None
-    say("compiling the engine, once for this version of the code (about a minute) ...")
+    say("compiling the engine, once for this version of the code (one to four minutes) ...")
     return subprocess.Popen([sys.executable, "-c", "import backtest_engine; backtest_engine.warm()"], cwd=ROOT)
 
 
