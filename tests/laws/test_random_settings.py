@@ -579,7 +579,7 @@ SHARES = {
     "rolled": 0.01,
     "rolled out": 0.001,
     "hedged": 0.02,
-    "settled": 0.005,
+    "settled": 0.001,
     "cut": 0.1,
 }
 
