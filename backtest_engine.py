@@ -23,7 +23,7 @@ from core.costs import costs_from, limit_cents, net_cents, package
 from core.errors import ConfigError
 from core.exposure import GREEKS, book_greeks
 from core.hedge import attend_hedge, hedge_row
-from core.jit import HOT, INNER, njit
+from core.jit import HOT, INNER, by_reference, njit
 from core.market.store import Store, depth_of, empty_market, market_of, rows_between
 from core.portfolio import (
     IDLE,
@@ -244,7 +244,7 @@ def book_slot(book, out, p, j0, n, marks, liquidation, soft):
     slot.last_mid2 = mid2[n - 1]
 
 
-@njit(**HOT)
+@njit(**INNER)
 def quiet_verdicts(m, out, r, r_end, first, last, ready, inside, outside):
     """Reasons of rows on which no entry was proposed; from `ready` on it is the signals that said no."""
     low, high = min(max(first, r), r_end), max(min(last, r_end), r)
@@ -298,7 +298,7 @@ def busy_row(m, rules, costs, book, out, script, s, r0, r, r1, first, last, outs
     out.codes[VERDICT, r] = shown if shown != Reason.NONE and verdict != Reason.ENTER else verdict
 
 
-@njit(**HOT)
+@njit(**INNER)
 def begin_session(m, rules, costs, book, out, s, r0, r1):
     """What a new session ends and begins, and the marks of what is held for its rows [r0, r1)."""
     if book.head.session != s:
@@ -317,7 +317,7 @@ def begin_session(m, rules, costs, book, out, s, r0, r1):
             book.slot[p].event = next_event(m, rules, book, p, s, r0, r0, r1)
 
 
-@njit(**HOT)
+@njit(**INNER)
 def next_stop(m, rules, book, script, s, r, r1, first, last):
     """(row, ready, reason): the next row in [r, r1] on which anything happens, r1 if nothing does.
 
@@ -329,19 +329,22 @@ def next_stop(m, rules, book, script, s, r, r1, first, last):
     entry = ready
     while first <= entry < last and signal_gate(m, book, entry) != 0:
         entry += 1
-    stop = min(order_row(m, book, r, r1), script_row(book, script, r1), hedge_row(m, rules, book, s, r, r1), r1)
-    stop = min(stop, smile_row(m, rules, book, s, r, r1))
+    stop = min(order_row(m, book, r, r1), script_row(book, script, r1), r1)
     if first <= entry < last:
         stop = min(stop, entry)
     for p in range(book.slot.shape[0]):
         if book.slot[p].trade >= 0:
             stop = min(stop, book.slot[p].event)
-    return stop, ready, inside
+    stop = min(stop, hedge_row(m, rules, book, s, r, stop))
+    return min(stop, smile_row(m, rules, book, s, r, stop)), ready, inside
 
 
 @njit
 def run_rows(m, rules, costs, book, out, script, t0, t1):
     """Advance the book over rows [t0, t1): the whole market at once, or one bar at a time."""
+    m = by_reference(m)
+    book = by_reference(book)
+    out = by_reference(out)
     r = t0
     while r < t1:
         s = int(m.row[r].session)

@@ -18,7 +18,7 @@ import math
 import numpy as np
 
 from core.costs import net_cents, package
-from core.jit import INNER, njit
+from core.jit import INNER, by_reference, njit
 from core.quotes import leg_delta, leg_vol
 from core.types import (
     ATR_SCALE,
@@ -78,6 +78,7 @@ def expiry_reachable(m, rules, x, r):
 @njit
 def choose_expiry(m, rules, r, after):
     """Listed expiry nearest the target inside the DTE window (ties: the nearer) and after a day; -1 if none."""
+    m = by_reference(m)
     day = m.ses[m.row[r].session].day
     best, best_gap = -1, NEVER
     for x in range(first_expiry(m, rules, day), m.exp.shape[0]):
@@ -154,6 +155,7 @@ def nearest_by_delta(m, x, right, target, low, high, penalty, r):
     penalty : added to the distance per share by which the strike's volatility lies below the money's (0: none)
     Walks outwards from the strike nearest the spot; unknown deltas are passed over.
     """
+    m = by_reference(m)
     first, last = strike_range(m, x, right)
     c = nearest_listed(m, first, last, int(round(m.row[r].spot * 100.0)), r)
     step = -1 if right == PUT else 1

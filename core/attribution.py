@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from core.jit import INNER, njit
+from core.jit import INNER, by_reference, njit
 from core.quotes import NS_PER_YEAR, carried_from, cell_index, greeks_of_leg, years_to_expiry
 from core.types import EVENT_FILL, GOOD, LEG_SIGN, LEGS, MULTIPLIER, TABLE, F, T
 
@@ -75,6 +75,7 @@ def attribute(m, trades, fills, last_row, out):
     followed as they were held. Spread is what the fills gave up against mid; the parts of a row sum to its P&L,
     marked for an open trade.
     """
+    m = by_reference(m)
     for i in range(trades.shape[0]):
         out[i, FEES] = -trades[i, T_FEES]
     for k in range(fills.shape[0]):
@@ -101,6 +102,7 @@ def carried_errors(m, trades, last_row, out):
     out : float64, long enough for rows x trades; $ per share, carried cost to close less the real one.
     Only rows where every leg is two-sided count. Returns how many were written.
     """
+    m = by_reference(m)
     n = 0
     for i in range(trades.shape[0]):
         end = trades[i, T_CLOSED] if trades[i, T_CLOSED] >= 0 else last_row

@@ -15,7 +15,7 @@ import numpy as np
 from core.config import WEEKDAYS, Config
 from core.costs import net_cents, package
 from core.errors import ConfigError, DataError
-from core.jit import njit
+from core.jit import by_reference, njit
 from core.market.calendar import day_text
 from core.market.store import Store, rows_between
 from core.quotes import leg_rows
@@ -191,6 +191,7 @@ def strongest_rules(replay: Replay, row: int) -> list[dict[str, Any]]:
 @njit
 def floor_cents(m, rules, width_cents, r):
     """Smallest credit in cents that the rules accept for a width at row r."""
+    m = by_reference(m)
     return credit_floor(m, rules, width_cents, r)
 
 

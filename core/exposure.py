@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from core.jit import INNER, njit
+from core.jit import INNER, by_reference, njit
 from core.pricing.black_scholes import european_values
 from core.quotes import greeks_of_leg, slice_of, years_to_expiry
 from core.types import CALL, MODEL, MULTIPLIER, TABLE
@@ -65,6 +65,7 @@ def book_greeks(m, rows, contracts, fill_row, fill_slot, fill_quantity, held, ou
         vega ($ per vol point), theta ($ per calendar day), vanna (shares per vol point), volga ($ per vol point
         squared); NaN where a held contract's greeks are unknown
     """
+    m = by_reference(m)
     k = 0
     for i in range(rows.size):
         while k < fill_row.size and fill_row[k] <= rows[i]:

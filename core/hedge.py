@@ -11,14 +11,23 @@ from strategies.hedging import hedge_order
 
 
 @njit(**HOT)
+def look_after(rules, minute):
+    """The minute at which the net delta is looked at next after a bar of `minute`."""
+    return OPEN_MINUTE + ((minute - OPEN_MINUTE) // rules.hedge_minutes + 1) * rules.hedge_minutes
+
+
+@njit(**HOT)
+def next_look(m, rules, s, r):
+    """The minute from which a row at or after r is looked at: the session's first row always is."""
+    return m.row[r].minute if r == m.ses[s].start else look_after(rules, m.row[r - 1].minute)
+
+
+@njit(**HOT)
 def looks(m, rules, s, r):
     """Whether the net delta is looked at on row r: the session's first, then one every so many minutes."""
     if m.row[r].minute >= m.ses[s].close:
         return False  # no bar is left on which an order could fill
-    if r == m.ses[s].start:
-        return True
-    now, before = m.row[r].minute - OPEN_MINUTE, m.row[r - 1].minute - OPEN_MINUTE
-    return now // rules.hedge_minutes != before // rules.hedge_minutes
+    return m.row[r].minute >= next_look(m, rules, s, r)
 
 
 @njit(**INNER)
@@ -29,18 +38,22 @@ def wanted_shares(m, rules, book, r):
     return hedge_order(net_delta(m, book, r), book.head.shares, rules.delta_band)
 
 
-@njit(**HOT)
+@njit(**INNER)
 def hedge_row(m, rules, book, s, r, r1):
     """Next row in [r, r1) at which the hedge's order fills or the net delta is looked at; IDLE if none."""
     if rules.delta_band <= 0.0:
         return IDLE
+    due = next_look(m, rules, s, r)
     for row in range(r, r1):
-        if m.row[row].minute > m.ses[s].close:
+        minute = m.row[row].minute
+        if minute > m.ses[s].close:
             return IDLE  # shares do not trade on evening snapshots
         if book.head.hedge_shares != 0 and row > book.head.hedge_decided:
             return row
-        if looks(m, rules, s, row) and wanted_shares(m, rules, book, row) != 0:
-            return row
+        if minute >= due:
+            if minute < m.ses[s].close and wanted_shares(m, rules, book, row) != 0:
+                return row
+            due = look_after(rules, minute)
     return IDLE
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from core.features.surface import MONTH_YEARS, at_money_vol, constant_maturity_variance
-from core.jit import INNER, njit
+from core.jit import INNER, by_reference, njit
 from core.pricing.implied_vol import implied_vol
 from core.pricing.model_surface import vol_at
 from core.quotes import cell_index, shape_of, years_to_expiry
@@ -104,6 +104,7 @@ def snapshot_slices(m, r, years, slices):
 @njit
 def modelled_vol_rows(m, out):
     """At the money on the modelled surface, 30 days of both clocks ahead of each row."""
+    m = by_reference(m)
     shape = shape_of(m.shape)
     for r in range(out.size):
         out[r] = vol_at(shape, 0.0, MONTH_YEARS, MONTH_YEARS, m.track[VIX, r], m.track[VIX3M, r])
@@ -112,6 +113,7 @@ def modelled_vol_rows(m, out):
 @njit
 def carried_vol_rows(m, out):
     """Of the slices of each row's last snapshot."""
+    m = by_reference(m)
     count = m.v_index.shape[1]
     years, slices, last = np.empty(count), np.empty((count, 5)), math.nan
     for r in range(out.size):
@@ -127,6 +129,7 @@ def table_vol_rows(m, is_bar, out):
 
     Until it succeeds the volatility is unknown.
     """
+    m = by_reference(m)
     years, total = np.empty(2), np.empty(2)
     session, ordinal, due, last = -1, 0, True, math.nan
     for r in range(out.size):

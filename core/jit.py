@@ -70,6 +70,8 @@ INNER = {**ALLOCATING, "_nrt": False}
 # Kernels on the path of every session: a call that is not inlined copies the whole market's description (~80 ns).
 HOT = {**INNER, "forceinline": True}
 
+MOST_BLOCKS = 200  # basic blocks up to which an inner kernel is optimised before it is linked
+
 if NO_JIT:
 
     def njit(*args: Any, **_options: Any) -> Any:
@@ -80,6 +82,10 @@ if NO_JIT:
             return function
 
         return mark(args[0]) if args and callable(args[0]) else mark
+
+    def by_reference(record: Any) -> Any:
+        """The record itself: Python passes everything by reference."""
+        return record
 
     def bits_of(x: float) -> int:
         """The 64 bits of a double, as a signed integer."""
@@ -94,14 +100,103 @@ else:
 
     numba.config.CACHE_DIR = str(_cache_folder())
     from numba import types as _types
-    from numba.extending import intrinsic
+    from numba.core import cgutils as _cgutils
+    from numba.core.codegen import JITCodeLibrary
+    from numba.core.compiler import Compiler
+    from numba.core.imputils import lower_getattr_generic
+    from numba.core.typing.templates import AttributeTemplate
+    from numba.extending import infer_getattr, intrinsic, models, register_model
 
     def njit(*args: Any, **options: Any) -> Any:
         """numba.njit with `cache=True`; `error_model='numpy'` so that x/0 is inf or nan, not an exception."""
         options = {"cache": True, "error_model": "numpy", "no_cfunc_wrapper": True, **options}
+        if options.get("no_cpython_wrapper"):
+            options["pipeline_class"] = _InnerCompiler
         if args and callable(args[0]):
             return numba.njit(**options)(args[0])
         return numba.njit(*args, **options)
+
+    class _NoEnvironment:
+        """What a library without a Python entry is told instead of numba's code generator: nothing."""
+
+        @staticmethod
+        def set_env(_name: str, _environment: Any) -> None:
+            """A kernel that calls no Python has no use for its environment."""
+
+    class _InnerLibrary(JITCodeLibrary):  # type: ignore[misc]
+        """The code of a kernel that only other kernels call: linked into them as it stands.
+
+        numba optimises each kernel together with all that it calls and makes machine code of it, at every level of
+        the tree once more. Here the public kernel at the top does so, once.
+        """
+
+        @property
+        def codegen(self) -> Any:
+            return _NoEnvironment
+
+        def _optimize_final_module(self) -> None:
+            """The small ones, whose loops vectorise best on their own; the rest is left to what it is linked into."""
+            blocks = sum(1 for function in self._final_module.functions for _ in function.blocks)
+            if blocks <= MOST_BLOCKS:
+                super()._optimize_final_module()
+
+        def _finalize_final_module(self) -> None:
+            self._finalize_dynamic_globals()
+            self._finalized = True
+
+        def get_pointer_to_function(self, _name: str) -> int:
+            self._ensure_finalized()
+            return 0
+
+    class _InnerCompiler(Compiler):  # type: ignore[misc]
+        def __init__(self, typing: Any, target: Any, library: Any, *rest: Any) -> None:
+            super().__init__(typing, target, library or _InnerLibrary(target.codegen(), "inner"), *rest)
+
+    class Reference(_types.Type):  # type: ignore[misc]
+        """The type of a pointer to a NamedTuple of arrays, records and numbers."""
+
+        def __init__(self, target: Any) -> None:
+            self.target = target
+            super().__init__(f"reference({target})")
+
+    @register_model(Reference)
+    class _ReferenceModel(models.PrimitiveModel):  # type: ignore[misc]
+        def __init__(self, manager: Any, kind: Any) -> None:
+            super().__init__(manager, kind, manager.lookup(kind.target).get_value_type().as_pointer())
+
+    @infer_getattr
+    class _ReferenceAttributes(AttributeTemplate):  # type: ignore[misc]
+        key = Reference
+
+        def generic_resolve(self, kind: Any, name: str) -> Any:
+            fields = kind.target.fields
+            return kind.target.types[fields.index(name)] if name in fields else None
+
+    @lower_getattr_generic(Reference)
+    def _load_field(context: Any, builder: Any, kind: Any, pointer: Any, name: str) -> Any:
+        """One field of what is pointed to. The kernel's caller owns the arrays, so they are not counted again."""
+        i = kind.target.fields.index(name)
+        field = builder.load(_cgutils.gep_inbounds(builder, pointer, 0, i))
+        if isinstance(kind.target.types[i], _types.Array):
+            array = context.make_array(kind.target.types[i])(context, builder, field)
+            array.meminfo = _cgutils.get_null_value(array.meminfo.type)
+            field = array._getvalue()
+        return field
+
+    @intrinsic
+    def by_reference(typingctx: Any, record: Any) -> Any:
+        """A pointer to a kernel's own copy of a NamedTuple: its fields read alike, and a call passes one word.
+
+        A market is 117 words, copied at every call that is not inlined (~100 ns) and most of the work of the
+        compiler. Public kernels say `m = by_reference(m)` first. The arrays' fields are read-only.
+        """
+        if isinstance(record, Reference):
+            return record(record), lambda context, builder, signature, args: args[0]
+
+        def codegen(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+            return _cgutils.alloca_once_value(builder, args[0])
+
+        return Reference(record)(record), codegen
 
     @intrinsic
     def bits_of(typingctx: Any, x: Any) -> Any:

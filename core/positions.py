@@ -154,7 +154,7 @@ def has_side(slot, side):
     return slot.legs[SHORT_PUT if side == 0 else SHORT_CALL] >= 0
 
 
-@njit(**HOT)
+@njit(**INNER)
 def side_price_reason(rules, book, p, side, j):
     """SIDE_TARGET or SIDE_STOP where the price of one side of slot p asks for it on scratch row j, or NONE."""
     slot = book.slot[p]
@@ -167,7 +167,7 @@ def side_price_reason(rules, book, p, side, j):
     return Reason.SIDE_STOP if natural >= stop else Reason.NONE
 
 
-@njit(**HOT)
+@njit(**INNER)
 def side_reason(rules, book, p, j):
     """(reason, part) of the first side of slot p whose price, or its short's, asks for an order on scratch row j."""
     slot = book.slot[p]

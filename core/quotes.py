@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from core.jit import ALLOCATING, HOT, INNER, njit
+from core.jit import ALLOCATING, HOT, INNER, by_reference, njit
 from core.pricing.black_scholes import black_greeks
 from core.pricing.implied_vol import implied_vol
 from core.pricing.model_surface import ModelShape, quote_rows, vol_at
@@ -92,6 +92,7 @@ def leg_greeks(m, c, r):
 
     From the modelled surface where the market is one, else from the last snapshot's slice.
     """
+    m = by_reference(m)
     return modelled_greeks(m, c, r) if m.kind == MODEL else carried_greeks(m, c, r)
 
 
@@ -230,6 +231,7 @@ def calm_spread(delta, vega, scale):
 @njit
 def leg_rows(m, c, r0, r1, quote):
     """Quotes of contract c for rows r0 <= r < r1 of one session, into the rows BID, ASK (cents) and FLAG of `quote`."""
+    m = by_reference(m)
     if m.kind == MODEL:
         modelled_rows(m, c, r0, r1, quote[BID], quote[ASK])
         ask, flag = quote[ASK, : r1 - r0], quote[FLAG, : r1 - r0]

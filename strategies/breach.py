@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from core.jit import ALLOCATING, HOT, INNER, njit
+from core.jit import ALLOCATING, INNER, njit
 from core.pricing.black_scholes import black_price
 from core.pricing.local_vol import stay_on_smile
 from core.pricing.model_surface import vol_at
@@ -25,7 +25,7 @@ SMILE_REACH = 6.0  # deviations of the money that the smile's grid covers on eit
 FAR = 8.0  # a side without a short has its barrier so many deviations away
 
 
-@njit(**HOT)
+@njit(**INNER)
 def breach_by_formula(m, legs, x, r):
     """Probability that a short strike is reached under one constant volatility: an approximation under a skew."""
     years = years_to_expiry(m, x, r)

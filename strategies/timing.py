@@ -26,23 +26,22 @@ def window_rows(m, rules, s):
         return 0, 0, Reason.WINDOW
     if m.ses[s].decide >= 0:
         return m.ses[s].decide, m.ses[s].decide + 1, Reason.WINDOW
-    first = m.ses[s].start
-    while first < m.ses[s].end and m.row[first].minute < rules.window_start:
-        first += 1
-    last = m.ses[s].end
-    early = m.ses[s].close - rules.edge_minutes
-    while last > first and (m.row[last - 1].minute > rules.window_end or m.row[last - 1].minute > early):
-        last -= 1
-    return first, last, Reason.WINDOW
+    first = row_at_minute(m, s, rules.window_start)
+    end = min(rules.window_end, m.ses[s].close - rules.edge_minutes)
+    return first, max(first, row_at_minute(m, s, end + 1)), Reason.WINDOW
 
 
 @njit(**HOT)
 def row_at_minute(m, s, minute):
     """First row of session s at or after a minute of the day; one past the session if there is none."""
-    row = m.ses[s].start
-    while row < m.ses[s].end and m.row[row].minute < minute:
-        row += 1
-    return row
+    low, high = m.ses[s].start, m.ses[s].end
+    while low < high:
+        mid = (low + high) // 2
+        if m.row[mid].minute < minute:
+            low = mid + 1
+        else:
+            high = mid
+    return low
 
 
 @njit(**HOT)

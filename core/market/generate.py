@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.errors import DataError
-from core.jit import njit
+from core.jit import by_reference, njit
 from core.market.calendar import NS_MINUTE, Sessions, day_number, sessions_between
 from core.market.modelled import (
     CALENDAR_REACH,
@@ -198,6 +198,7 @@ class Grid(NamedTuple):
 @njit
 def fill_cells(m, contract, first, last, base, bid, ask, delta):
     """Quotes and deltas of contracts over rows first..last (inclusive), from cell base on."""
+    m = by_reference(m)
     shape = shape_of(m.shape)
     for k in range(contract.size):
         c, r = contract[k], first[k]

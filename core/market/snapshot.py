@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.errors import DataError
-from core.jit import njit
+from core.jit import by_reference, njit
 from core.market.calendar import day_number, day_text
 from core.market.store import Store, market_of
 from core.quotes import leg_rows
@@ -38,6 +38,7 @@ class Chain(NamedTuple):
 @njit
 def chain_cells(m, r, bid, ask, flag):
     """Quotes (cents) and flags of every contract at row r; a contract not listed by r, or expired, is -1."""
+    m = by_reference(m)
     quote = np.zeros((3, 1), np.int32)
     for c in range(bid.size):
         flag[c] = -1

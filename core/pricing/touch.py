@@ -15,10 +15,13 @@ from core.jit import njit
 from core.pricing.fastmath import norm_cdf
 
 DISCRETE_SHIFT = 0.5826  # -zeta(1/2) / sqrt(2 pi)
-NARROW = 0.6  # vol sqrt(years) over the corridor's log width: below it images converge faster than eigenfunctions
+WIDE = 0.2  # vol sqrt(years) over the corridor's log width: below it images converge faster than eigenfunctions
+NARROW = 0.6  # above it images converge too slowly
+STRONG_DRIFT = 4.0  # ln of the drift's weight across the corridor, at which eigenfunctions cancel
 IMAGES = 8
 FAR_IMAGE = 9.0  # deviations beyond which an image has no mass left
 EIGENFUNCTIONS = 40
+NO_MASS = 1e-18
 
 
 @njit
@@ -64,6 +67,37 @@ def one_touch_at_hit(spot, barrier, years, vol, rate, dividend_yield):
 
 
 @njit
+def _between(low, high):
+    """Standard normal mass between two points, from the tail that both lie in, where nothing cancels."""
+    return norm_cdf(-low) - norm_cdf(-high) if low > 0.0 else norm_cdf(high) - norm_cdf(low)
+
+
+@njit
+def _eigen_sum(x, s, a):
+    """stay_inside_probability on a corridor of width 1: 2 e^(-ax - a^2 s^2 / 2) sum sin(kx') e^(-k^2 b) mass_k.
+
+    x' = pi x, b = (pi s)^2 / 2, mass_k = pi k (1 - (-1)^k e^a) / (a^2 + pi^2 k^2). Sines and decays by recurrence.
+    """
+    angle, b = math.pi * x, 0.5 * math.pi * math.pi * s * s
+    before, sine, turn = 0.0, math.sin(angle), 2.0 * math.cos(angle)
+    decay = math.exp(-b)
+    fall = decay * decay * decay
+    again = decay * decay
+    lean = math.exp(a)
+    total, sign = 0.0, -1.0
+    for k in range(1, EIGENFUNCTIONS + 1):
+        c = math.pi * k
+        total += sine * decay * c * (1.0 - sign * lean) / (a * a + c * c)
+        sign = -sign
+        before, sine = sine, turn * sine - before
+        decay *= fall
+        fall *= again
+        if decay < NO_MASS:
+            break
+    return 2.0 * total * math.exp(-a * x - 0.5 * a * a * s * s)
+
+
+@njit
 def stay_inside_probability(spot, lower, upper, years, vol, rate, dividend_yield):
     """Probability that the spot stays strictly between two barriers for `years`; 0 outside them.
 
@@ -81,24 +115,20 @@ def stay_inside_probability(spot, lower, upper, years, vol, rate, dividend_yield
         return 1.0 if 0.0 < x + drift < width else 0.0
     a = drift / (s * s)
     total = 0.0
-    if s < NARROW * width:
-        most = min(IMAGES, 2 + int((FAR_IMAGE * s + abs(drift)) / (2.0 * width)))
+    if s < WIDE * width or (s < NARROW * width and abs(a) * width > STRONG_DRIFT):
+        # Image m lies at least (2 |m| - 2) widths away from the corridor; a strong drift pulls one more in.
+        most = (1 if abs(drift) <= s else 2) + int((FAR_IMAGE * s + abs(drift)) / (2.0 * width))
+        most = min(IMAGES, most)
         for m in range(-most, most + 1):
             shift = 2.0 * m * width
-            direct = norm_cdf((width - x - shift) / s - a * s) - norm_cdf((-x - shift) / s - a * s)
-            mirrored = norm_cdf((width + x - shift) / s - a * s) - norm_cdf((x - shift) / s - a * s)
+            direct = _between((-x - shift) / s - a * s, (width - x - shift) / s - a * s)
+            mirrored = _between((x - shift) / s - a * s, (width + x - shift) / s - a * s)
             if direct > 0.0:
                 total += math.exp(a * shift) * direct
             if mirrored > 0.0:
                 total -= math.exp(a * (shift - 2.0 * x)) * mirrored
         return min(max(total, 0.0), 1.0)
-    sign = 1.0
-    for k in range(1, EIGENFUNCTIONS + 1):
-        sign = -sign
-        c = k * math.pi / width
-        mass = c * (1.0 - sign * math.exp(a * width)) / (a * a + c * c)
-        total += math.sin(c * x) * math.exp(-0.5 * c * c * s * s) * mass
-    return min(max(2.0 / width * total * math.exp(-a * x - 0.5 * a * a * s * s), 0.0), 1.0)
+    return min(max(_eigen_sum(x / width, s / width, a * width), 0.0), 1.0)
 
 
 @njit

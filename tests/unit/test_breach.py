@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.errors import ConfigError
-from core.jit import njit
+from core.jit import by_reference, njit
 from core.market.store import frozen, market_of
 from core.pricing.black_scholes import european
 from core.pricing.implied_vol import implied_vol
@@ -26,6 +26,7 @@ PUT_SPREAD, CALL_SPREAD = (LONG_PUT, SHORT_PUT), (SHORT_CALL, LONG_CALL)
 
 @njit
 def chance_of(m, rules, legs, x, r):
+    m = by_reference(m)
     return breach_chance(m, rules, legs, x, r)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from core.errors import DataError
-from core.jit import njit
+from core.jit import by_reference, njit
 from core.market.calendar import NS_MINUTE
 from core.market.generate import MODEL, Grid, advance, build_synthetic, expected_variance, tabulate
 from core.market.modelled import premium_of
@@ -28,6 +28,7 @@ compiled_only = pytest.mark.skipif(
 @njit
 def delta_of(m, c, r):
     """leg_delta by way of a compiled caller."""
+    m = by_reference(m)
     return leg_delta(m, c, r)
 
 
