@@ -56,7 +56,7 @@ from strategies.legs import (
     wider_wing,
 )
 from strategies.sizing import contracts_of
-from strategies.timing import NEVER, flat_minute, last_session_to_leave
+from strategies.timing import NEVER, first_at_least, flat_minute, last_session_to_leave
 
 S_REGIME, S_IV, S_ATR, S_REALISED = SIGNAL["regime"], SIGNAL["iv"], SIGNAL["day_atr"], SIGNAL["realised"]
 CALM_ATR, WILD_ATR = 0.005, 0.020  # of the close: where stop_scale moves the stop by its whole range
@@ -94,14 +94,7 @@ def choose_expiry(m, rules, r, after):
 @njit(**INNER)
 def first_expiry(m, rules, day):
     """First expiry with at least dte_min days."""
-    low, high = 0, m.exp.shape[0]
-    while low < high:
-        mid = (low + high) // 2
-        if m.exp[mid].day - day < rules.dte_min:
-            low = mid + 1
-        else:
-            high = mid
-    return low
+    return first_at_least(m.exp.day, 0, m.exp.shape[0], day + rules.dte_min)
 
 
 @njit(**INNER)

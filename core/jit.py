@@ -67,7 +67,7 @@ def _cache_folder() -> Path:
 # steps at each mention of an array would take most of the time; ALLOCATING is for the few that do.
 ALLOCATING = {"no_cpython_wrapper": True, "cache": False, "_nrt": True}
 INNER = {**ALLOCATING, "_nrt": False}
-# Kernels on the path of every session: a call that is not inlined copies the whole market's description (~80 ns).
+# Short kernels that loops call for each row, and the loops over marks: inlined, so that they vectorise.
 HOT = {**INNER, "forceinline": True}
 
 MOST_BLOCKS = 200  # basic blocks up to which an inner kernel is optimised before it is linked
@@ -187,8 +187,9 @@ else:
     def by_reference(typingctx: Any, record: Any) -> Any:
         """A pointer to a kernel's own copy of a NamedTuple: its fields read alike, and a call passes one word.
 
-        A market is 117 words, copied at every call that is not inlined (~100 ns) and most of the work of the
-        compiler. Public kernels say `m = by_reference(m)` first. The arrays' fields are read-only.
+        A market is 117 words, copied at every call that is not inlined (~100 ns). Public kernels say
+        `m = by_reference(m)` first. Its fields cannot be assigned, and an array reached through it must not be
+        returned to Python: it counts no references, the kernel's caller keeps it alive.
         """
         if isinstance(record, Reference):
             return record(record), lambda context, builder, signature, args: args[0]

@@ -29,7 +29,7 @@ from core.types import (
     TRADED,
     Reason,
 )
-from strategies.timing import NEVER
+from strategies.timing import NEVER, first_at_least
 
 WING_TOLERANCE = 0.25  # the listed wing may differ from the wanted width by so much of it
 STRADDLE_TO_SD = 0.7979  # an at-the-money straddle is worth sqrt(2/pi) of one standard deviation
@@ -47,13 +47,7 @@ def strike_range(m, x, right):
 @njit(**INNER)
 def nearest_strike(m, first, last, strike_cents):
     """Contract in [first, last) whose strike is nearest (ties: the lower); -1 if the range is empty."""
-    low, high = first, last
-    while low < high:
-        mid = (low + high) // 2
-        if m.con[mid].strike < strike_cents:
-            low = mid + 1
-        else:
-            high = mid
+    low = first_at_least(m.con.strike, first, last, strike_cents)
     if first >= last:
         return -1
     if low == last:

@@ -8,6 +8,18 @@ from core.types import FLAT, OPEN_MINUTE, Reason
 NEVER = 1 << 30
 
 
+@njit(**HOT)
+def first_at_least(values, low, high, least):
+    """First index in [low, high) of ascending values that is not below `least`; high if there is none."""
+    while low < high:
+        mid = (low + high) // 2
+        if values[mid] < least:
+            low = mid + 1
+        else:
+            high = mid
+    return low
+
+
 @njit
 def weekday_of(day):
     """0 Monday .. 6 Sunday of a day since 1970-01-01 (a Thursday)."""
@@ -34,14 +46,7 @@ def window_rows(m, rules, s):
 @njit(**HOT)
 def row_at_minute(m, s, minute):
     """First row of session s at or after a minute of the day; one past the session if there is none."""
-    low, high = m.ses[s].start, m.ses[s].end
-    while low < high:
-        mid = (low + high) // 2
-        if m.row[mid].minute < minute:
-            low = mid + 1
-        else:
-            high = mid
-    return low
+    return first_at_least(m.row.minute, m.ses[s].start, m.ses[s].end, minute)
 
 
 @njit(**HOT)

@@ -102,7 +102,8 @@ def stay_inside_probability(spot, lower, upper, years, vol, rate, dividend_yield
     """Probability that the spot stays strictly between two barriers for `years`; 0 outside them.
 
     $, ACT/365, decimals. NaN for an input out of its domain (lower < upper, all > 0). Images of the starting point
-    where the corridor is wide for the time, eigenfunctions where it is narrow: both to about 1e-14.
+    where the corridor is wide for the time or the drift strong, eigenfunctions elsewhere: to 1e-13 while the drift is
+    below two deviations.
     """
     if not (0.0 < lower < upper and spot > 0.0 and math.isfinite(years + vol + rate + dividend_yield)):
         return math.nan

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from core.pricing.black_scholes import european
 from core.pricing.local_vol import breach_probability, diffuse_back, dupire_variance, surface_local_variance
 from core.pricing.svi import svi_total_variance
-from core.pricing.touch import stay_inside_probability, touch_probability, watched_barrier
+from core.pricing.touch import NARROW, WIDE, stay_inside_probability, touch_probability, watched_barrier
 
 SPOT, RATE, YIELD = 600.0, 0.04, 0.012
 YEARS = np.array([10.0, 30.0, 60.0]) / 365.0
@@ -45,11 +45,35 @@ def test_a_corridor_is_left_with_at_least_each_barriers_chance(low, high, years,
     assert wider >= inside - 1e-12
 
 
-def test_images_and_eigenfunctions_meet():
-    width = math.log(660.0 / 550.0)
-    years = [(s * width / 0.2) ** 2 for s in (0.59999999, 0.60000001)]
-    at = [stay_inside_probability(SPOT, 550.0, 660.0, t, 0.2, RATE, YIELD) for t in years]
-    assert at[0] == pytest.approx(at[1], abs=1e-7)
+def normal_mass(low, high):
+    """Of the standard normal law between two points, by the library's erfc, from the tail both lie in."""
+    if low > 0.0:
+        low, high = -high, -low
+    return 0.5 * (math.erfc(-high / math.sqrt(2.0)) - math.erfc(-low / math.sqrt(2.0)))
+
+
+@settings(max_examples=300)
+@given(
+    at=st.floats(0.02, 0.98),
+    width=st.floats(0.01, 1.0),
+    deviations=st.floats(0.03, 1.5) | st.sampled_from([WIDE - 1e-9, WIDE + 1e-9, NARROW - 1e-9, NARROW + 1e-9]),
+    drifts=st.floats(-2.0, 2.0),
+)
+def test_the_chance_to_stay_inside_is_the_long_sum_of_images(at, width, deviations, drifts):
+    """Both series, on both sides of where one takes over from the other, for drifts up to two deviations."""
+    years, s = 0.1, deviations * width
+    vol, drift, x = s / math.sqrt(years), drifts * s, at * width
+    lower = SPOT * math.exp(-x)
+    rate = drift / years + 0.5 * vol * vol
+    inside = stay_inside_probability(SPOT, lower, lower * math.exp(width), years, vol, rate, 0.0)
+    a, total = drift / (s * s), 0.0
+    for m in range(-12, 13):
+        shift = 2.0 * m * width
+        direct = normal_mass((-x - shift - drift) / s, (width - x - shift - drift) / s)
+        mirrored = normal_mass((x - shift - drift) / s, (width + x - shift - drift) / s)
+        total += math.exp(a * shift) * direct if direct > 0.0 else 0.0
+        total -= math.exp(a * (shift - 2.0 * x)) * mirrored if mirrored > 0.0 else 0.0
+    assert inside == pytest.approx(min(max(total, 0.0), 1.0), abs=1e-11)
 
 
 def test_limits_of_touching():
