@@ -278,3 +278,17 @@ def test_closing_one_side_is_no_exit_to_wait_after(tmp_path):
     store = market(tmp_path, Then("06-02 11:00", {"P470": 90, "P460": 40}))
     rules = {"exits__scope": "side", "entry__wait_after_exit": 3, **DAILY, "max_positions": 2}
     assert days_entered(ran(store, **rules)) == ["06-02", "06-03"]
+
+
+def test_entries_are_decided_from_the_windows_first_minute_to_its_last(tmp_path):
+    """Both ends count, and the minutes at the session's edge end the window where they come sooner."""
+    store = market(tmp_path)
+
+    def outside(times, **rules):
+        result = ran(store, max_positions=1, **rules)
+        return [verdict(result, f"06-02 {time}") == Reason.WINDOW for time in times]
+
+    window = {"entry__window_start": "10:30", "entry__window_end": "15:00"}
+    assert outside(("10:25", "10:30", "15:00", "15:05"), **window) == [True, False, False, True]
+    late = {"entry__window_end": "16:00", "exits__edge_minutes": 15}
+    assert outside(("15:45", "15:50"), **late) == [False, True]
