@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from core.jit import INNER, by_reference, njit
-from core.quotes import NS_PER_YEAR, carried_from, cell_index, greeks_of_leg, years_to_expiry
-from core.types import EVENT_FILL, GOOD, LEG_SIGN, LEGS, MULTIPLIER, TABLE, F, T
+from core.quotes import carried_from, cell_index, greeks_of_leg, years_to_expiry
+from core.types import EVENT_FILL, GOOD, LEG_SIGN, LEGS, MULTIPLIER, NS_PER_YEAR, TABLE, F, T
 
 PARTS = ("delta", "gamma", "theta", "vega", "spread", "fees", "residual")
 DELTA, GAMMA, THETA, VEGA, SPREAD, FEES, RESIDUAL = range(7)

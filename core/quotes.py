@@ -13,7 +13,6 @@ import numpy as np
 
 from core.jit import ALLOCATING, HOT, INNER, by_reference, njit
 from core.pricing.black_scholes import black_greeks
-from core.pricing.implied_vol import implied_vol
 from core.pricing.model_surface import ModelShape, quote_rows, vol_at
 from core.pricing.svi import svi_total_variance
 from core.types import (
@@ -28,14 +27,13 @@ from core.types import (
     GOOD,
     MODEL,
     MOVE,
+    NS_PER_YEAR,
     SINCE,
     SPOT,
     TABLE,
     VIX,
     VIX3M,
 )
-
-NS_PER_YEAR = 365.0 * 86400.0 * 1e9
 
 
 @njit(**INNER)
@@ -273,11 +271,7 @@ def dense_rows(m, c, r0, r1):
 def quoted_vol(m, c, r):
     """Volatility that the row's own mid implies on a tabulated market, no carry; NaN without a two-sided quote."""
     i = cell_index(m, c, r)
-    if i < 0 or m.q_flag[i] != GOOD or m.row[r].quoted == 0:
-        return np.nan
-    years = years_to_expiry(m, m.con[c].expiry, r)
-    mid = (m.q_bid[i] + m.q_ask[i]) / 200.0
-    return implied_vol(m.con[c].right == CALL, mid, m.row[r].spot, m.con[c].strike / 100.0, years, 1.0)
+    return m.q_vol[i] if i >= 0 and m.row[r].quoted != 0 else np.nan
 
 
 @njit(**INNER)

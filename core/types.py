@@ -25,6 +25,7 @@ MULTIPLIER = 100
 OPEN_MINUTE = 9 * 60 + 30  # every regular session opens at 09:30 New York
 
 # How a market is quoted.
+NS_PER_YEAR = 365.0 * 86400.0 * 1e9
 TABLE, CARRIED, MODEL = 0, 1, 2  # every row quoted | snapshots, a surface between | a surface alone
 
 # What a quote cell holds. GOOD cells alone fill orders or trigger exits.
@@ -146,6 +147,7 @@ class Market(NamedTuple):
     q_ask: Array  # int32 cents
     q_flag: Array  # uint8 GOOD, BAD_MARKED, BAD_UNMARKED
     q_delta: Array  # float32, NaN unknown
+    q_vol: Array  # float32 of a TABLE: volatility that the cell's mid implies, no carry, NaN unless GOOD; else empty
     q_stick: Array  # float64 (Q) skew stickiness known at the snapshot
     v_index: Array  # int32 (Q, X) slice of an expiry at a snapshot, -1 none
     v_slice: Array  # float64 (V, 9): spot, forward, a, b, rho, m, sigma, years, discount

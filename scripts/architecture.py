@@ -35,6 +35,7 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
             "core.market.quality",
             "core.market.snapshot",
             "core.market.truncate",
+            "core.market.vols",
             "core.market.writer",
             "core.explain",
             "core.lookahead",

@@ -24,10 +24,9 @@ from core.market.slices import (
     stickiness,
 )
 from core.pricing.black_scholes import black_price
-from core.types import BAD_MARKED, BAD_UNMARKED, CASH_AM, CASH_PM, GOOD, PHYSICAL_PM
+from core.types import BAD_MARKED, BAD_UNMARKED, CASH_AM, CASH_PM, GOOD, NS_PER_YEAR, PHYSICAL_PM
 
 BAR_MINUTES = 5
-YEAR_NS = 365 * 86_400 * 1e9
 ROOTS = {  # root: settlement, price scale of its spreads against SPY
     "SPY": (PHYSICAL_PM, 1.0),
     "XSP": (CASH_PM, 1.0),
@@ -576,7 +575,7 @@ class Surfaces:
         low, high = self.contracts.x_put[x, 0], self.contracts.x_call[x, 1]
         c = np.arange(low, high)
         c = c[(self.cells.first[c] <= q) & (q <= self.cells.last[c])]
-        years = (self.instants[x] - self.ts[q]) / YEAR_NS
+        years = (self.instants[x] - self.ts[q]) / NS_PER_YEAR
         if len(c) == 0 or years <= 0.0 or years > SLICE_DAYS / 365:
             return None
         at = self.cells.base[c] + q - self.cells.first[c]

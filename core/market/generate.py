@@ -32,8 +32,8 @@ from core.market.paths import WITHIN_BAR_SHARE, Paths, bar_extreme
 from core.market.store import Store, market_of
 from core.market.writer import write_store
 from core.pricing.model_surface import VIX3M_DAYS, VIX_DAYS, ModelShape, delta_at
-from core.quotes import NS_PER_YEAR, modelled_rows, shape_of
-from core.types import CALL, CLOCK, GOOD, SPOT, VIX, VIX3M, Market
+from core.quotes import modelled_rows, shape_of
+from core.types import CALL, CLOCK, GOOD, NS_PER_YEAR, SPOT, VIX, VIX3M, Market
 
 FIRST_DAY = "2020-01-02"
 SESSION_MINUTES = 390

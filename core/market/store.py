@@ -34,7 +34,7 @@ from core.types import (
     record_of,
 )
 
-SCHEMA = 1
+SCHEMA = 2
 KINDS = {"table": TABLE, "carried": CARRIED, "model": MODEL}
 NO_SHAPE = ModelShape(*[0.0] * len(ModelShape._fields))
 
@@ -118,6 +118,7 @@ def market_of(store: Store, intraday_quotes: str = "snapshot") -> Market:
         exp=records(EXPIRY, columns, {name: f"e_{name}" for name, _ in EXPIRY}),
         con=records(CONTRACT, columns, {**{name: f"c_{name}" for name, _ in CONTRACT}, **CELL_COLUMNS}),
         **{name: columns[name] for name in QUOTE_COLUMNS},
+        q_vol=columns["q_vol"] if kind == TABLE else frozen(np.zeros(0, np.float32)),
         quote_kind=KIND_QUOTED if store.manifest["quotes"] == "real" else KIND_MODELLED,
         shape=record_of(shape),
         price_scale=float(store.manifest["price_scale"]),
@@ -138,8 +139,7 @@ def depth_of(store: Store) -> Any:
 
 def empty_market() -> Market:
     """A market without rows, of the types that every store has: compiling for it compiles for all."""
-    arrays = {"q_bid": (0,), "q_ask": (0,), "q_flag": (0,), "q_delta": (0,), "q_stick": (0,), "v_index": (0, 0)}
-    kinds = {"q_bid": "i4", "q_ask": "i4", "q_flag": "u1", "q_delta": "f4", "q_stick": "f8", "v_index": "i4"}
+    kinds = {"q_bid": "i4", "q_ask": "i4", "q_flag": "u1", "q_delta": "f4", "q_vol": "f4", "q_stick": "f8"}
     return Market(
         kind=MODEL,
         row=frozen(np.zeros(0, dtype_of(ROW)).view(np.recarray)),
@@ -147,7 +147,8 @@ def empty_market() -> Market:
         ses=frozen(np.zeros(0, dtype_of(SESSION)).view(np.recarray)),
         exp=frozen(np.zeros(0, dtype_of(EXPIRY)).view(np.recarray)),
         con=frozen(np.zeros(0, dtype_of(CONTRACT)).view(np.recarray)),
-        **{name: frozen(np.zeros(shape, kinds[name])) for name, shape in arrays.items()},
+        **{name: frozen(np.zeros(0, kind)) for name, kind in kinds.items()},
+        v_index=frozen(np.zeros((0, 0), np.int32)),
         v_slice=frozen(np.zeros((0, 9))),
         quote_kind=KIND_QUOTED,
         shape=record_of(NO_SHAPE),

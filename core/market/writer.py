@@ -15,6 +15,7 @@ import numpy as np
 from core.errors import DataError
 from core.market.calendar import day_text
 from core.market.store import SCHEMA, Store, columns_hash, open_store
+from core.market.vols import quote_vols
 
 
 def _flush(path: Path) -> None:
@@ -51,8 +52,11 @@ def write_store(path: Path, columns: dict[str, Any], facts: dict[str, Any], qual
     """Write columns, manifest.json and quality.json, and open the result.
 
     facts : name, kind (table, carried, model), price_scale, source, timezone, roots and whatever
-            else describes the market; they are part of the hash, the time of writing is not.
+            else describes the market; they are part of the hash, the time of writing is not. A table gets
+            its column q_vol here.
     """
+    if facts["kind"] == "table":
+        columns = {**columns, "q_vol": quote_vols(columns)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))

@@ -57,7 +57,8 @@ def pack(store: Store) -> None:
     facts = facts_of(store)
     text = json.dumps({**facts, "hash": columns_hash(store.columns, facts)}, indent=1, sort_keys=True)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(FOLDER / COLUMNS, **store.columns)
+    drawn = {name: column for name, column in store.columns.items() if name != "q_vol"}  # which follows from the rest
+    np.savez_compressed(FOLDER / COLUMNS, **drawn)
     (FOLDER / FACTS).write_text(text + "\n", encoding="utf-8")
 
 

@@ -203,7 +203,7 @@ def test_nothing_stored_of_a_snapshot_depends_on_later_ones(name, tmp_path):
     assert np.array_equal(a["v_slice"][:known], b["v_slice"][:known])
     for c in range(len(a["c_strike"])):
         n = min(q, int(a["q_last"][c])) - int(a["q_first"][c]) + 1
-        for column in ("q_bid", "q_ask", "q_flag", "q_delta"):
+        for column in ("q_bid", "q_ask", "q_flag", "q_delta", *(["q_vol"] if name == "table" else [])):
             x = a[column][a["q_base"][c] :][: max(n, 0)]
             y = b[column][b["q_base"][c] :][: max(n, 0)]
             assert np.array_equal(x, y, equal_nan=True), (column, c)

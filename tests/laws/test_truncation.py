@@ -64,7 +64,8 @@ def test_what_is_left_is_what_files_that_end_there_would_have_given(of, tmp_path
     assert len(left.columns["q_bid"]) == (left.columns["q_last"] - left.columns["q_first"] + 1).sum()
     for c in range(len(left.columns["c_strike"])):
         length = int(built.columns["q_last"][c] - built.columns["q_first"][c]) + 1
-        for name in ("q_bid", "q_ask", "q_flag", "q_delta", "q_iv", "q_volume"):
+        names = ("q_bid", "q_ask", "q_flag", "q_delta", "q_iv", "q_volume", *(["q_vol"] if of == "table" else []))
+        for name in names:
             a = left.columns[name][left.columns["q_base"][c] :][:length]
             assert np.array_equal(a, built.columns[name][built.columns["q_base"][c] :][:length], equal_nan=True), name
 
