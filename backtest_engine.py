@@ -40,6 +40,7 @@ from core.portfolio import (
     open_slot,
 )
 from core.positions import attend, lay_out, next_event, set_levels, shift_marks
+from core.risk_manager import limits_from
 from core.scripted import ScriptedOrder, replay, script_of, script_row
 from core.smile_hedge import attend_smile, mark_smile, smile_row
 from core.types import (
@@ -66,6 +67,7 @@ from core.types import (
     VERDICT,
     Costs,
     Ledger,
+    Limits,
     Market,
     Reason,
     Rules,
@@ -256,7 +258,7 @@ def quiet_verdicts(m, out, r, r_end, first, last, ready, inside, outside):
 
 
 @njit(**INNER)
-def busy_row(m, rules, costs, book, out, script, s, r0, r, r1, first, last, outside):
+def busy_row(m, rules, limits, costs, book, out, script, s, r0, r, r1, first, last, outside):
     """Everything on one eventful row, in the order settle, fill, mark, exits, entries."""
     shown = Reason.NONE
     adjusted = book.head.adjustments
@@ -340,7 +342,7 @@ def next_stop(m, rules, book, script, s, r, r1, first, last):
 
 
 @njit
-def run_rows(m, rules, costs, book, out, script, t0, t1):
+def run_rows(m, rules, limits, costs, book, out, script, t0, t1):
     """Advance the book over rows [t0, t1): the whole market at once, or one bar at a time."""
     m = by_reference(m)
     book = by_reference(book)
@@ -358,7 +360,7 @@ def run_rows(m, rules, costs, book, out, script, t0, t1):
             book_rows(m, book, out, r0, r, stop)
             quiet_verdicts(m, out, r, stop, first, last, ready, inside, outside)
             if stop < r1:
-                busy_row(m, rules, costs, book, out, script, s, r0, stop, r1, first, last, outside)
+                busy_row(m, rules, limits, costs, book, out, script, s, r0, stop, r1, first, last, outside)
             r = min(stop + 1, r1)
 
 
@@ -372,6 +374,7 @@ class BacktestResult(NamedTuple):
     config: Config
     market: Market
     rules: Rules
+    limits: Limits
     costs: Costs
     first_row: int
     last_row: int  # one past
@@ -447,6 +450,7 @@ def run(store: Store, config: Config, scripted_orders: Sequence[ScriptedOrder] |
     rules = rules_from(config.values, enter=scripted_orders is None)
     market = market_seen(store, config) if rules.enter else market_of(store, config["data.intraday_quotes"])
     costs = costs_from(config.values, read_fees(config["costs.fees"]), STRUCTURES[config["strategy.structure"]].legs)
+    limits = limits_from(config.values)
     check_market(store, market, config, rules, costs)
     first, last = rows_between(store, config["market.start"], config["market.end"])
     orders = scripted_orders or ()
@@ -454,7 +458,7 @@ def run(store: Store, config: Config, scripted_orders: Sequence[ScriptedOrder] |
     slots = rules.max_positions if rules.enter else max(1, len(orders))
     book = new_book(round(config["account.starting_cash"] * 100), slots, int((market.ses.end - market.ses.start).max()))
     out = ledger_for(config, market, len(orders))
-    run_rows(market, record_of(rules), record_of(costs), book, out, script, first, last)
+    run_rows(market, record_of(rules), record_of(limits), record_of(costs), book, out, script, first, last)
     note_open(book, out.t_int)
     cut = slice(first, last)
     ledger = out._replace(rows=out.rows[:, cut], codes=out.codes[:, cut])
@@ -463,6 +467,7 @@ def run(store: Store, config: Config, scripted_orders: Sequence[ScriptedOrder] |
         config=config,
         market=market,
         rules=rules,
+        limits=limits,
         costs=costs,
         first_row=first,
         last_row=last,
@@ -482,7 +487,8 @@ def warm() -> None:
     rules = record_of(rules_from(config.values))
     costs = record_of(costs_from(config.values, read_fees("none"), LEGS))
     out = new_ledger(2, 1)
-    run_rows(market, rules, costs, new_book(0, 1, 2), out, script_of(market, ()), 0, 0)
+    limits = record_of(limits_from(config.values))
+    run_rows(market, rules, limits, costs, new_book(0, 1, 2), out, script_of(market, ()), 0, 0)
     attribute(market, out.t_int[:0], out.f_int[:0], 0, np.zeros((0, len(PARTS))))
     none = np.zeros(0, np.int64)
     book_greeks(market, none, none, none, none, none, none, np.zeros((0, len(GREEKS))))

@@ -35,6 +35,7 @@ from core.market.catalog import store_folder
 from core.market.store import Store, market_of, open_store
 from core.portfolio import new_book
 from core.report.folder import versions
+from core.risk_manager import limits_from
 from core.types import LEGS, T, record_of
 from scripts import pricing_speed
 from strategies.rules import rules_from
@@ -151,6 +152,7 @@ def engine_case(store: Store, config: Config, repeats: int) -> dict[str, float]:
     condors = config["strategy.max_positions"]
     market = view_of(market_of(store), store.columns, config.values)
     rules = record_of(rules_from(config.values))
+    limits = record_of(limits_from(config.values))
     costs = record_of(costs_from(config.values, settings.read_fees("none"), LEGS))
     rows = len(market.row)
     script = backtest_engine.script_of(market, ())
@@ -159,7 +161,7 @@ def engine_case(store: Store, config: Config, repeats: int) -> dict[str, float]:
 
     def once() -> None:
         books.append(new_book(10**8, condors, int((market.ses.end - market.ses.start).max())))
-        backtest_engine.run_rows(market, rules, costs, books[-1], out, script, 0, rows)
+        backtest_engine.run_rows(market, rules, limits, costs, books[-1], out, script, 0, rows)
 
     seconds = best_seconds(once, repeats)
     trades = out.t_int[: books[-1].head.trades]

@@ -300,6 +300,54 @@ CONFIG = {
             "smile": "report",
         },
     },
+    "risk": {
+        # whose margin an entry must fit: worst payoff by expiry, wider side, equal wings or two spreads, or scenarios [none | alpaca | reg_t | ibkr | portfolio]
+        "margin": "alpaca",
+        # of the cash that margin may bind [0.01 to 1 share]
+        "buying_power": 1.0,
+        # most absolute delta of one entry; 0: off, as all caps [0 to 1e+06 shares]
+        "trade_delta": 0.0,
+        # most absolute gamma of one entry [0 to 1e+06 shares per $]
+        "trade_gamma": 0.0,
+        # most absolute vega of one entry [0 to 1e+07 $ per point]
+        "trade_vega": 0.0,
+        # most absolute theta of one entry [0 to 1e+07 $ per day]
+        "trade_theta": 0.0,
+        # most that one entry may lose [0 to 1e+09 $]
+        "trade_loss": 0.0,
+        # most absolute delta of the book after an entry [0 to 1e+06 shares]
+        "book_delta": 0.0,
+        # most absolute gamma of the book after an entry [0 to 1e+06 shares per $]
+        "book_gamma": 0.0,
+        # most absolute vega of the book after an entry [0 to 1e+07 $ per point]
+        "book_vega": 0.0,
+        # most absolute theta of the book after an entry [0 to 1e+07 $ per day]
+        "book_theta": 0.0,
+        # most that all structures may lose together [0 to 1e+09 $]
+        "book_loss": 0.0,
+        # most structures times contracts open [0 to 100000 contracts]
+        "book_contracts": 0,
+        # most that structures of one expiry may lose [0 to 1 share of equity]
+        "expiry_loss": 0.0,
+        # most that the book may lose at the worst of spot -5, -10 and +5 % [0 to 1 share of equity]
+        "shock_loss": 0.0,
+        # rise of volatility for each per cent the spot falls [0 to 1 share per %]
+        "shock_vol": 0.05,
+        # loss of a session that halts it; 0: off [0 to 1 share of equity]
+        "daily_loss": 0.0,
+        # drawdown that halts trading; 0: off [0 to 1 share of the peak]
+        "drawdown": 0.0,
+        # after which it goes on from there; 0: it ends [0 to 3650 calendar days]
+        "drawdown_rest": 0,
+        # what a halt stops: entries alone, or it closes everything [entries | close_all]
+        "halt": "entries",
+        # so many losses in a row make a pause; 0: off [0 to 100 trades]
+        "losses_in_row": 0,
+        # of that pause [1 to 365 calendar days]
+        "losses_rest": 5,
+        # the kill switch is thrown at this session's first bar [New York date]
+        "kill_from": None,
+    },
     "costs": {
         # how packages fill between natural and mid [natural | mid | fraction | leg_count | limit]
         "fill": "natural",

@@ -222,7 +222,7 @@ def candidate(replay: Replay, row: int, verdict: int) -> dict[str, Any] | None:
     legs = head.order_legs
     if not (head.order_working or verdict in ON_A_CANDIDATE) or (legs < 0).all():
         return None
-    rules, costs = replay.records
+    rules, _, costs = replay.records
     table, good = leg_table(replay, legs, row)
     side = np.where(legs < 0, 0, np.array(LEG_SIGN)).astype(np.int32)
     natural2, mid2 = package(costs, side, table[BID], table[ASK])

@@ -16,6 +16,7 @@ from core.errors import DataError
 from core.market.calendar import day_text, iso_prefixes
 from core.market.store import Store, rows_between
 from core.portfolio import new_book, note_open
+from core.risk_manager import limits_from
 from core.types import Market, T, record_of
 from strategies.rules import rules_from
 from strategies.structures import STRUCTURES
@@ -42,7 +43,8 @@ class Replay:
         self.book = new_book(cash_cents, self.rules.max_positions, int((ses.end - ses.start).max()))
         self.ledger = ledger_for(config, self.market)
         self._script = script_of(self.market, ())
-        self.records = record_of(self.rules), record_of(self.costs)  # as kernels take them
+        self.limits = limits_from(config.values)
+        self.records = record_of(self.rules), record_of(self.limits), record_of(self.costs)  # as kernels take them
 
     def to(self, row: int) -> Replay:
         """Advance until after `row`; a row that lies behind, or outside the market, is a DataError."""

@@ -251,6 +251,35 @@ class Rules(NamedTuple):
     smile_budget: float  # of the credit received
 
 
+class Limits(NamedTuple):
+    """What the risk manager allows (see core.risk_manager.limits_from); a cap of 0 is off."""
+
+    margin: int  # NO_MARGIN, ALPACA, REG_T, IBKR, PORTFOLIO
+    power_share: float  # of the cash that margin may bind
+    greeks: int  # 1: some cap on the greeks of an entry or of the book is on
+    trade_delta: float  # shares
+    trade_gamma: float  # shares per $
+    trade_vega: float  # $ per vol point
+    trade_theta: float  # $ per calendar day
+    trade_loss: int  # cents at most lost by one entry
+    book_delta: float
+    book_gamma: float
+    book_vega: float
+    book_theta: float
+    book_loss: int  # cents: sum of the largest losses of all structures
+    book_contracts: int
+    expiry_loss_share: float  # of equity: sum of the largest losses in one expiry
+    shock_loss_share: float  # of equity: what the book may lose at the worst of SHOCK_MOVES
+    shock_vol: float  # relative rise of every volatility for each per cent that the spot falls
+    daily_loss_share: float  # of the last session's equity
+    drawdown_share: float  # of the highest equity
+    drawdown_rest: int  # calendar days after which trading goes on, from a new high; 0: it ends
+    halt_closes: int  # 1: a halt closes everything
+    losses_in_row: int
+    losses_rest: int  # calendar days
+    kill_from: int  # day since 1970 from which the kill switch is thrown; -1 never
+
+
 class Costs(NamedTuple):
     """How packages fill and what they cost (see core.costs)."""
 
@@ -576,3 +605,4 @@ POINTS, PERCENT, EXPECTED_MOVE, DELTA = 0, 1, 2, 3
 NATURAL, MID = 0, 1
 FLAT, SETTLE = 0, 1
 FRACTION, LIMIT = 0, 1
+NO_MARGIN, ALPACA, REG_T, IBKR, PORTFOLIO = range(5)

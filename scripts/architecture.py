@@ -48,7 +48,7 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
         "book, positions, where profit came from",
         (
             *("core.attribution", "core.exposure", "core.hedge", "core.portfolio", "core.positions", "core.scripted"),
-            "core.smile_hedge",
+            *("core.risk_manager", "core.scenario", "core.smile_hedge"),
         ),
     ),
     # Costs stand beside the decisions: an exit asks what closing would cost.

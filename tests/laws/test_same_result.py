@@ -30,10 +30,11 @@ def in_pieces(whole, ends):
         int((market.ses.end - market.ses.start).max()),
     )
     out = ledger_for(config, market)
-    script, rules, costs = script_of(market, ()), record_of(whole.rules), record_of(whole.costs)
+    script, rules = script_of(market, ()), record_of(whole.rules)
+    limits, costs = record_of(whole.limits), record_of(whole.costs)
     first = whole.first_row
     for last in (*(end for end in ends if first < end < whole.last_row), whole.last_row):
-        run_rows(market, rules, costs, book, out, script, first, int(last))
+        run_rows(market, rules, limits, costs, book, out, script, first, int(last))
         first = int(last)
     note_open(book, out.t_int)
     cut = slice(whole.first_row, whole.last_row)
