@@ -24,6 +24,7 @@ from core.errors import ConfigError
 from core.exposure import GREEKS, book_greeks
 from core.hedge import attend_hedge, hedge_row
 from core.jit import HOT, INNER, by_reference, njit
+from core.margin import requirement
 from core.market.store import Store, depth_of, empty_market, market_of, rows_between
 from core.portfolio import (
     IDLE,
@@ -40,7 +41,17 @@ from core.portfolio import (
     open_slot,
 )
 from core.positions import attend, lay_out, next_event, set_levels, shift_marks
-from core.risk_manager import limits_from
+from core.risk_manager import (
+    NO_LIMITS,
+    affordable,
+    begin_day,
+    halt,
+    halt_gate,
+    halted_row,
+    limits_from,
+    note_result,
+    review,
+)
 from core.scripted import ScriptedOrder, replay, script_of, script_row
 from core.smile_hedge import attend_smile, mark_smile, smile_row
 from core.types import (
@@ -53,11 +64,13 @@ from core.types import (
     LIQUIDATION,
     LONG_CALL,
     LONG_PUT,
+    MARGIN,
     MARKS,
     MID2,
     MULTIPLIER,
     NATURAL_CENTS,
     PHYSICAL_PM,
+    PORTFOLIO,
     SETTLE,
     SHORT_CALL,
     SHORT_PUT,
@@ -94,6 +107,9 @@ def entry_gate(m, rules, book, s, r):
     """(reason, row): ENTER and the first row in the session at which an entry may be proposed, or why not."""
     if not rules.enter:
         return Reason.SCRIPTED, IDLE
+    halted = halt_gate(m, book, s)
+    if halted != Reason.NONE:
+        return halted, IDLE
     if book.head.order_working:
         return Reason.ORDER_WORKING, IDLE
     if open_count(book) >= rules.max_positions:
@@ -138,7 +154,7 @@ def order_row(m, book, r, r1):
 
 
 @njit(**INNER)
-def fill_entry(m, rules, costs, book, out, r):
+def fill_entry(m, rules, limits, costs, book, out, r):
     """Try the working entry order on row r; returns the slot opened, or -1."""
     head = book.head
     legs = head.order_legs
@@ -158,6 +174,8 @@ def fill_entry(m, rules, costs, book, out, r):
                 net = max(min(net, net_cents(natural2, mid2, 0.0, costs.extra_cents)), int(np.ceil(mid2 / 2.0)))
         # The credit that was hoped for sized the order; the risk budget holds for the one that is paid.
         contracts = size(head.order_contracts, head.order_width, -net, head.order_budget)
+        if filled and contracts > 0:
+            contracts = affordable(m, limits, book, legs, r, contracts, -net)
         if filled and contracts > 0:
             head.order_working = 0
             p = open_slot(
@@ -185,43 +203,58 @@ def fill_entry(m, rules, costs, book, out, r):
     return -1
 
 
-# ---------------------------------------------------------------- the hedge
-
-
 # ---------------------------------------------------------------- the pass
 
 
 @njit(**INNER)
-def book_rows(m, book, out, r0, r, r_end):
-    """Book rows [r, r_end) of a session on which the set of open structures does not change."""
+def book_rows(m, limits, book, out, r0, r, r_end):
+    """Book rows [r, r_end) of a session on which the set of open structures does not change.
+
+    Returns (row after the last one booked, reason): a halt ends the stretch with the row that it begins on.
+    """
     if r >= r_end:
-        return
+        return r_end, Reason.NONE
+    halted = Reason.NONE
+    if limits.daily_loss_share > 0.0 or limits.drawdown_share > 0.0:
+        sum_rows(m, book, out, r0, r, r_end, False)
+        j, halted = halted_row(limits, book, out.rows[MARKS, r:r_end], out.codes[SOFT, r:r_end])
+        r_end = min(r_end, r + j + 1)
+    sum_rows(m, book, out, r0, r, r_end, True)
+    cash, marks, drawdown = book.head.cash, out.rows[MARKS, r:r_end], out.rows[DRAWDOWN, r:r_end]
+    out.rows[MARGIN, r:r_end] = book.head.margin
+    peak = book.head.peak
+    for j in range(r_end - r):
+        equity = cash + marks[j]
+        peak = max(peak, equity)
+        drawdown[j] = peak - equity
+    book.head.peak = peak
+    book.head.equity = cash + marks[r_end - r - 1]
+    return r_end, halted
+
+
+@njit(**INNER)
+def sum_rows(m, book, out, r0, r, r_end, keep):
+    """Cash, marks, liquidation value and softness of rows [r, r_end); keep: the slots' extremes follow."""
     n = r_end - r
     cash = book.head.cash
     marks, liquidation = out.rows[MARKS, r:r_end], out.rows[LIQUIDATION, r:r_end]
-    drawdown, soft = out.rows[DRAWDOWN, r:r_end], out.codes[SOFT, r:r_end]
+    soft = out.codes[SOFT, r:r_end]
     out.rows[CASH, r:r_end] = cash
     marks[:] = 0
     liquidation[:] = cash
     soft[:] = 0
     for p in range(book.slot.shape[0]):
         if book.slot[p].trade >= 0:
-            book_slot(book, out, p, r - r0, n, marks, liquidation, soft)
+            book_slot(book, out, p, r - r0, n, marks, liquidation, soft, keep)
     if book.head.shares != 0:
         mark_shares(m, book, r, n, marks, liquidation)
     if book.head.smile_held:
         mark_smile(m, book, r, n, marks, liquidation, soft)
-    peak = book.head.peak
-    for j in range(n):
-        equity = cash + marks[j]
-        peak = max(peak, equity)
-        drawdown[j] = peak - equity
-    book.head.peak = peak
 
 
 @njit(**HOT)
-def book_slot(book, out, p, j0, n, marks, liquidation, soft):
-    """Add slot p's marks on n rows of the scratch from j0 on, and keep its extremes."""
+def book_slot(book, out, p, j0, n, marks, liquidation, soft, keep):
+    """Add slot p's marks on n rows of the scratch from j0 on; keep: its extremes and last mark follow."""
     slot = book.slot[p]
     mid_cents = (MULTIPLIER // 2) * slot.contracts
     natural_cents = MULTIPLIER * slot.contracts
@@ -232,14 +265,16 @@ def book_slot(book, out, p, j0, n, marks, liquidation, soft):
         marks[j] -= mid_cents * mid2[j]
     for j in range(n):
         liquidation[j] -= natural_cents * natural[j]
-    for j in range(n):
-        least = min(least, mid2[j])
-    for j in range(n):
-        most = max(most, mid2[j])
     if not slot.clean:
         usable = book.path[USABLE_ROW, p, j0 : j0 + n]
         for j in range(n):
             soft[j] |= usable[j] != USABLE
+    if not keep:
+        return
+    for j in range(n):
+        least = min(least, mid2[j])
+    for j in range(n):
+        most = max(most, mid2[j])
     paid = out.t_int[slot.trade, T_PNL]
     slot.mae = min(slot.mae, paid - mid_cents * most)
     slot.mfe = max(slot.mfe, paid - mid_cents * least)
@@ -261,11 +296,14 @@ def quiet_verdicts(m, out, r, r_end, first, last, ready, inside, outside):
 def busy_row(m, rules, limits, costs, book, out, script, s, r0, r, r1, first, last, outside):
     """Everything on one eventful row, in the order settle, fill, mark, exits, entries."""
     shown = Reason.NONE
+    fills = book.head.fills
     adjusted = book.head.adjustments
     for p in range(book.slot.shape[0]):
         if book.slot[p].trade >= 0 and book.slot[p].event == r:
-            reason = attend(m, rules, costs, book, out, p, s, r0, r)
+            reason = attend(m, rules, limits, costs, book, out, p, s, r0, r)
             shown = reason if shown == Reason.NONE else shown
+            if book.slot[p].trade < 0 and reason != Reason.ROLL_OUT:
+                note_result(limits, book.head, out.t_int[book.head.closed_trade, T_PNL], m.ses[s].day)
             if book.slot[p].trade >= 0:
                 if out.a_int.shape[0] > 0 and book.head.adjustments > adjusted:
                     adjusted = book.head.adjustments
@@ -274,7 +312,7 @@ def busy_row(m, rules, limits, costs, book, out, script, s, r0, r, r1, first, la
                 book.slot[p].event = next_event(m, rules, book, p, s, r0, r + 1, r1)
     missed = book.head.missed
     if order_row(m, book, r, r + 1) == r:
-        p = fill_entry(m, rules, costs, book, out, r)
+        p = fill_entry(m, rules, limits, costs, book, out, r)
         if p >= 0:
             lay_out(m, rules, book, p, r, r1)
             shift_marks(rules, book, p, r - r0, r1 - r)
@@ -284,7 +322,11 @@ def busy_row(m, rules, limits, costs, book, out, script, s, r0, r, r1, first, la
     if hedge_row(m, rules, book, s, r, r + 1) == r:
         attend_hedge(m, rules, book, out, s, r)
     replay(m, costs, book, out, script, r, r0, r1, s, rules)
-    book_rows(m, book, out, r0, r, r + 1)
+    if book.head.fills > fills:
+        book.head.margin = requirement(m, limits, book, book.head.order_legs, 0, -1, r)
+    _, halted = book_rows(m, limits, book, out, r0, r, r + 1)
+    if halted != Reason.NONE:
+        begin_halt(m, rules, limits, book, s, r0, r, r1, halted)
     verdict = outside
     if first <= r < last:
         verdict, row = entry_gate(m, rules, book, s, r)
@@ -292,16 +334,42 @@ def busy_row(m, rules, limits, costs, book, out, script, s, r0, r, r1, first, la
             verdict = Reason.SCHEDULE
         elif verdict == Reason.ENTER and signal_gate(m, book, r) != 0:
             verdict = m.gate[GATE, r]
+        elif verdict == Reason.ENTER and book.head.halt != Reason.NONE:
+            verdict = book.head.halt
         elif verdict == Reason.ENTER:
-            equity = out.rows[CASH, r] + out.rows[MARKS, r]
-            verdict = decide_entry(m, rules, costs, book, r, equity)
+            verdict = decide_and_review(m, rules, limits, costs, book, r)
     if book.head.missed > missed and verdict != Reason.ENTER:
         verdict = Reason.MISSED
     out.codes[VERDICT, r] = shown if shown != Reason.NONE and verdict != Reason.ENTER else verdict
 
 
 @njit(**INNER)
-def begin_session(m, rules, costs, book, out, s, r0, r1):
+def decide_and_review(m, rules, limits, costs, book, r):
+    """The entry decision at row r after the risk manager has seen it: ENTER and a working order, or why not."""
+    waiting = book.head.due > 0
+    verdict = decide_entry(m, rules, costs, book, r, book.head.equity)
+    if verdict != Reason.ENTER:
+        return verdict
+    verdict = review(m, limits, costs, book, r, book.head.equity)
+    if verdict != Reason.ENTER:
+        book.head.order_working = 0
+        if waiting:
+            tried(book.head)
+    return verdict
+
+
+@njit(**INNER)
+def begin_halt(m, rules, limits, book, s, r0, r, r1, reason):
+    """A halt begins at row r; where it closes everything, the slots' next events are the fills of their closes."""
+    halt(m, limits, book, s, r, reason)
+    if limits.halt_closes:
+        for p in range(book.slot.shape[0]):
+            if book.slot[p].trade >= 0:
+                book.slot[p].event = next_event(m, rules, book, p, s, r0, r + 1, r1)
+
+
+@njit(**INNER)
+def begin_session(m, rules, limits, costs, book, out, s, r0, r1):
     """What a new session ends and begins, and the marks of what is held for its rows [r0, r1)."""
     if book.head.session != s:
         book.head.session = s
@@ -313,6 +381,9 @@ def begin_session(m, rules, costs, book, out, s, r0, r1):
         book.head.hedge_shares = book.head.smile_working = 0
         if costs.interest:
             credit_interest(m, book, out, s, r0)
+        begin_day(m, limits, book, s, r0)
+        if limits.margin == PORTFOLIO:
+            book.head.margin = requirement(m, limits, book, book.head.order_legs, 0, -1, r0)
     for p in range(book.slot.shape[0]):
         if book.slot[p].trade >= 0:
             lay_out(m, rules, book, p, r0, r1)
@@ -351,14 +422,18 @@ def run_rows(m, rules, limits, costs, book, out, script, t0, t1):
     while r < t1:
         s = int(m.row[r].session)
         r0, r1 = r, min(m.ses[s].end, t1)
-        begin_session(m, rules, costs, book, out, s, r0, r1)
+        begin_session(m, rules, limits, costs, book, out, s, r0, r1)
         first, last, outside = window_rows(m, rules, s)
         if not rules.enter:
             outside = Reason.SCRIPTED
         while r < r1:
             stop, ready, inside = next_stop(m, rules, book, script, s, r, r1, first, last)
-            book_rows(m, book, out, r0, r, stop)
-            quiet_verdicts(m, out, r, stop, first, last, ready, inside, outside)
+            end, halted = book_rows(m, limits, book, out, r0, r, stop)
+            quiet_verdicts(m, out, r, end, first, last, ready, inside, outside)
+            if halted != Reason.NONE:
+                begin_halt(m, rules, limits, book, s, r0, end - 1, r1, halted)
+                r = end
+                continue
             if stop < r1:
                 busy_row(m, rules, limits, costs, book, out, script, s, r0, stop, r1, first, last, outside)
             r = min(stop + 1, r1)
@@ -450,7 +525,7 @@ def run(store: Store, config: Config, scripted_orders: Sequence[ScriptedOrder] |
     rules = rules_from(config.values, enter=scripted_orders is None)
     market = market_seen(store, config) if rules.enter else market_of(store, config["data.intraday_quotes"])
     costs = costs_from(config.values, read_fees(config["costs.fees"]), STRUCTURES[config["strategy.structure"]].legs)
-    limits = limits_from(config.values)
+    limits = limits_from(config.values) if rules.enter else NO_LIMITS
     check_market(store, market, config, rules, costs)
     first, last = rows_between(store, config["market.start"], config["market.end"])
     orders = scripted_orders or ()

@@ -78,7 +78,7 @@ def new_book(starting_cash_cents: int, slots: int, rows_per_session: int) -> Boo
     """An empty book with scratch space for sessions of so many rows."""
     width = max(rows_per_session, 2)
     head = np.zeros(1, dtype_of(HEAD)).view(np.recarray)
-    head.cash = head.peak = starting_cash_cents
+    head.cash = head.peak = head.equity = head.day_equity = head.risk_peak = starting_cash_cents
     head.session = head.last_entry = head.interest_day = -1
     head.breach_session = head.edge_session = -1
     slot = np.zeros(slots, dtype_of(SLOT)).view(np.recarray)
@@ -97,7 +97,7 @@ def new_ledger(rows: int, trades: int, adjustments: int = 0, smile_hedges: int =
     fills = trades * 2 * LEGS + adjustments * LEGS + rows + 8  # at most one fill of shares or interest a row
     fills += smile_hedges * 2 * SMILE_LEGS
     return Ledger(
-        rows=np.zeros((4, rows), np.int64),
+        rows=np.zeros((5, rows), np.int64),
         codes=np.zeros((2, rows), np.uint8),
         t_int=np.zeros((trades, len(TRADE_FIELDS)), np.int64),
         f_int=np.zeros((fills, len(FILL_FIELDS)), np.int64),

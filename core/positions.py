@@ -26,6 +26,7 @@ from core.portfolio import (
     side_widths2,
     take_off,
 )
+from core.risk_manager import roll_fits
 from core.types import (
     ALL_LEGS,
     CALL,
@@ -427,7 +428,7 @@ def roll_pays(m, rules, costs, book, p, right, r):
 
 
 @njit(**INNER)
-def market_order(m, rules, costs, book, p, s, r):
+def market_order(m, rules, limits, costs, book, p, s, r):
     """(reason, part): what the regime, a tested short or the breach probability asks of slot p at row r."""
     slot = book.slot[p]
     if not may_decide(m, s, r):
@@ -437,8 +438,10 @@ def market_order(m, rules, costs, book, p, s, r):
     if watches_tests(rules, slot) and slot.tested_on != s and tested_side(m, rules, slot, r) >= 0:
         book.slot[p].tested_on = s  # once a session, whatever comes of it
         reason, part = tested_order(m, rules, book, p, s, r)
-        if part & ROLL != 0 and not roll_pays(m, rules, costs, book, p, CALL if part == ROLL_CALL else PUT, r):
-            reason = Reason.NONE
+        if part & ROLL != 0:
+            right = CALL if part == ROLL_CALL else PUT
+            if not (roll_pays(m, rules, costs, book, p, right, r) and roll_fits(m, limits, book, p, r)):
+                reason = Reason.NONE
         if reason != Reason.NONE:
             return reason, part
     if rules.exit_breach < 1.0 and breach_event(m, rules, book, p, s, r, r + 1) == r:
@@ -447,7 +450,7 @@ def market_order(m, rules, costs, book, p, s, r):
 
 
 @njit(**INNER)
-def decide_exit(m, rules, costs, book, out, p, s, r0, r):
+def decide_exit(m, rules, limits, costs, book, out, p, s, r0, r):
     """Exit decision of slot p at row r: a reason and a working order, or NONE."""
     slot = book.slot[p]
     timed, why = time_exit_row(m, rules, s, slot.expiry, slot.opened)
@@ -461,7 +464,7 @@ def decide_exit(m, rules, costs, book, out, p, s, r0, r):
             reason, part = side_reason(rules, book, p, j)
         cheap = reason == Reason.CHEAP_SHORT
         if reason == Reason.NONE or cheap:
-            asked, of = market_order(m, rules, costs, book, p, s, r)
+            asked, of = market_order(m, rules, limits, costs, book, p, s, r)
             if asked != Reason.NONE:
                 reason, part = asked, of
         if timed <= r and reason not in (Reason.REGIME_EXIT, Reason.BREACH_EXIT, Reason.ROLL_OUT):
@@ -514,7 +517,7 @@ def stop_what_is_left(rules, book, p, r0, r):
 
 
 @njit(**INNER)
-def attend(m, rules, costs, book, out, p, s, r0, r):
+def attend(m, rules, limits, costs, book, out, p, s, r0, r):
     """Slot p's event at row r: settle, fill, or decide; returns the reason to show for the row."""
     if settlement_row(m, s, book.slot[p].expiry) == r:
         book.head.closed_trade = book.slot[p].trade
@@ -534,7 +537,7 @@ def attend(m, rules, costs, book, out, p, s, r0, r):
         if book.slot[p].trade >= 0:
             stop_what_is_left(rules, book, p, r0, r)
         return reason
-    return decide_exit(m, rules, costs, book, out, p, s, r0, r)
+    return decide_exit(m, rules, limits, costs, book, out, p, s, r0, r)
 
 
 @njit(**HOT)

@@ -368,6 +368,18 @@ HEAD = [
     ("smile_leg", "f8", (6,)),  # scratch: of one contract
     ("smile_matrix", "f8", (SMILE_LEGS, SMILE_LEGS)),  # scratch: vega, vanna, volga by option
     ("smile_cost", "f8", (SMILE_LEGS,)),  # scratch: $ to trade one contract
+    ("equity", "i8"),  # cents, on the last row booked
+    ("day_equity", "i8"),  # cents, on the last row of the session before
+    ("risk_peak", "i8"),  # cents, highest equity since trading last went on
+    ("halt", "i8"),  # reason of the halt in force, 0 none
+    ("halt_day", "i8"),  # day on which it began
+    ("losses", "i8"),  # trades lost in a row
+    ("pause_until", "i8"),  # day before which nothing is opened after them
+    ("margin", "i8"),  # cents that the broker binds for the book
+    ("need", "i8"),  # of the last entry that did not fit: what it would bind and what there was, cents
+    ("room", "i8"),
+    ("risk_book", "f8", (4,)),  # scratch: delta, gamma, vega, theta
+    ("risk_each", "f8", (4,)),
     ("cool_until", "i8"),  # day before which nothing is opened
     ("won", "i8"),  # closed trades by result, and the sums of their P&L per contract in cents, both positive
     ("lost", "i8"),
@@ -423,14 +435,14 @@ BID, ASK, FLAG = 0, 1, 2
 class Ledger(NamedTuple):
     """What a run writes: columns by clock row, a row per trade, a row per cash event."""
 
-    rows: Array  # int64 (4, N) cents: CASH, MARKS at mid, LIQUIDATION at natural, DRAWDOWN below the running peak
+    rows: Array  # int64 (5, N) cents: CASH, MARKS at mid, LIQUIDATION at natural, DRAWDOWN below the peak, MARGIN bound
     codes: Array  # uint8 (2, N): VERDICT (a Reason), SOFT (1: a mark did not come from two-sided quotes of the row)
     t_int: Array  # int64 (T, TRADE_FIELDS)
     f_int: Array  # int64 (F, FILL_FIELDS)
     a_int: Array  # int64 (A, ADJUSTMENT_FIELDS)
 
 
-CASH, MARKS, LIQUIDATION, DRAWDOWN = 0, 1, 2, 3
+CASH, MARKS, LIQUIDATION, DRAWDOWN, MARGIN = range(5)
 VERDICT, SOFT = 0, 1
 
 
@@ -534,6 +546,25 @@ class Reasons(NamedTuple):
     CHEAP_SHORT: int = 66
     ROLLED: int = 67
     ROLL_OUT: int = 68
+    MARGIN: int = 80
+    RISK_UNKNOWN: int = 81
+    TRADE_DELTA: int = 82
+    TRADE_GAMMA: int = 83
+    TRADE_VEGA: int = 84
+    TRADE_THETA: int = 85
+    TRADE_LOSS: int = 86
+    BOOK_DELTA: int = 87
+    BOOK_GAMMA: int = 88
+    BOOK_VEGA: int = 89
+    BOOK_THETA: int = 90
+    BOOK_LOSS: int = 91
+    BOOK_CONTRACTS: int = 92
+    EXPIRY_LOSS: int = 93
+    SHOCK_LOSS: int = 94
+    DAILY_LOSS: int = 95
+    DRAWDOWN: int = 96
+    LOSSES_IN_ROW: int = 97
+    KILLED: int = 98
 
 
 Reason = Reasons()  # an instance, so that kernels read its fields as constants
@@ -598,6 +629,25 @@ REASONS = {
     Reason.CHEAP_SHORT: ("exit", "short bought back cheaply"),
     Reason.ROLLED: ("adjust", "untested side rolled"),
     Reason.ROLL_OUT: ("exit", "closed to be rolled out"),
+    Reason.MARGIN: ("skip", "margin: the entry does not fit the buying power"),
+    Reason.RISK_UNKNOWN: ("skip", "risk unknown: a held or proposed leg has no volatility"),
+    Reason.TRADE_DELTA: ("skip", "delta of one entry above its cap"),
+    Reason.TRADE_GAMMA: ("skip", "gamma of one entry above its cap"),
+    Reason.TRADE_VEGA: ("skip", "vega of one entry above its cap"),
+    Reason.TRADE_THETA: ("skip", "theta of one entry above its cap"),
+    Reason.TRADE_LOSS: ("skip", "largest loss of one entry above its cap"),
+    Reason.BOOK_DELTA: ("skip", "delta of the book above its cap"),
+    Reason.BOOK_GAMMA: ("skip", "gamma of the book above its cap"),
+    Reason.BOOK_VEGA: ("skip", "vega of the book above its cap"),
+    Reason.BOOK_THETA: ("skip", "theta of the book above its cap"),
+    Reason.BOOK_LOSS: ("skip", "largest losses of the book above their cap"),
+    Reason.BOOK_CONTRACTS: ("skip", "open contracts above their cap"),
+    Reason.EXPIRY_LOSS: ("skip", "largest losses of one expiry above their cap"),
+    Reason.SHOCK_LOSS: ("skip", "loss of the book under a shock of the spot above its cap"),
+    Reason.DAILY_LOSS: ("halt", "daily loss: entries go on next session"),
+    Reason.DRAWDOWN: ("halt", "drawdown: entries go on after risk.drawdown_rest days, or never"),
+    Reason.LOSSES_IN_ROW: ("halt", "too many losses in a row: entries go on after risk.losses_rest days"),
+    Reason.KILLED: ("halt", "kill switch: everything is closed and stays closed"),
 }
 REASON_NAMES = {code: name.lower() for name, code in Reason._asdict().items()}
 

@@ -47,8 +47,8 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
     3: (
         "book, positions, where profit came from",
         (
-            *("core.attribution", "core.exposure", "core.hedge", "core.portfolio", "core.positions", "core.scripted"),
-            *("core.risk_manager", "core.scenario", "core.smile_hedge"),
+            *("core.attribution", "core.exposure", "core.hedge", "core.margin", "core.portfolio", "core.positions"),
+            *("core.risk_manager", "core.scenario", "core.scripted", "core.smile_hedge"),
         ),
     ),
     # Costs stand beside the decisions: an exit asks what closing would cost.

@@ -121,11 +121,13 @@ def market(folder: Path, *changes: Then, **drawn: Any) -> Store:
 
 
 def config_of(store: Store, **changes: Any) -> Config:
-    """Defaults, entries on Mondays alone, no fees; and changes of the strategy (exits__scope="side") or of costs."""
+    """Defaults, entries on Mondays alone, no fees; and changes of the strategy (exits__scope="side"), costs or risk."""
     flags = {"market.name": store.name, "costs.fees": "none", "strategy.entry.weekdays": "mon"}
     for name, value in changes.items():
         path = name.replace("__", ".")
-        flags[path if path.startswith(("costs.", "account.", "data.")) else f"strategy.{path}"] = value
+        flags[path if path.startswith(("costs.", "account.", "data.", "market.", "risk.")) else f"strategy.{path}"] = (
+            value
+        )
     return load(user_file=NO_FILE, flags=flags)
 
 

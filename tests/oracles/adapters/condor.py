@@ -5,8 +5,13 @@ from typing import Any
 import numpy as np
 
 from core import payoff
-from core.types import CALL, LEG_SIGN, PUT
-from tests.oracles.compare import Adapter, Judge, Later
+from core.jit import by_reference, njit
+from core.margin import requirement
+from core.market.store import empty_market, frozen
+from core.portfolio import new_book
+from core.risk_manager import NO_LIMITS
+from core.types import CALL, LEG_SIGN, PUT, REG_T, record_of
+from tests.oracles.compare import Adapter, Judge
 
 LEG_ORDER = ("long_put", "short_put", "short_call", "long_call")
 RIGHT = np.array([PUT, PUT, CALL, CALL], np.int8)
@@ -29,13 +34,29 @@ def condor_margin(inputs: dict[str, Any]) -> dict[str, Any]:
     """One price a leg, so bid = ask."""
     strike, price = cents_of(inputs), cents_of(inputs["prices"])
     credit = payoff.natural_credit_cents(SIGN, price, price)
-    rules = Later("margin rules arrive with the risk layer")
+    gross = gross_cents(strike, inputs["contracts"]) / 100
     return {
         "credit": credit * inputs["contracts"],  # cents per share x 100 shares = $
         "max_loss": payoff.max_loss_cents(RIGHT, strike, SIGN, credit) * inputs["contracts"],
-        "gross_requirement": rules,
-        "net_buying_power": rules,
+        "gross_requirement": gross,
+        "net_buying_power": gross - credit * inputs["contracts"],
     }
+
+
+@njit
+def gross_of_book(m, limits, book, legs, contracts):
+    m, book = by_reference(m), by_reference(book)
+    return requirement(m, limits, book, legs, contracts, 0, 0)
+
+
+def gross_cents(strike: np.ndarray, contracts: int) -> int:
+    """What Reg T's profile binds for a book of this condor alone, by the engine's own kernel, in cents."""
+    m = empty_market()
+    row, con = np.zeros(1, m.row.dtype), np.zeros(4, m.con.dtype)
+    row["spot"], con["strike"], con["right"] = strike.mean() / 100, strike, RIGHT
+    m = m._replace(row=frozen(row.view(np.recarray)), con=frozen(con.view(np.recarray)))
+    limits = record_of(NO_LIMITS._replace(margin=REG_T))
+    return int(gross_of_book(m, limits, new_book(0, 1, 2), np.arange(4), contracts))
 
 
 def condor_lifecycle(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +85,7 @@ def condor_lifecycle(inputs: dict[str, Any]) -> dict[str, Any]:
         "max_loss_call_side": -(credit + worst_above) * usd,
         "breakeven_low": breakevens[0] / 100,
         "breakeven_high": breakevens[1] / 100,
-        "gross_requirement": payoff.max_loss_cents(RIGHT, strike, SIGN, 0) * usd,
+        "gross_requirement": gross_cents(strike, inputs["contracts"]) * inputs["multiplier"] / 10_000,
         "pnl_at_expiry": [
             payoff.expiry_pnl_cents(RIGHT, strike, SIGN, credit, cents(settle)) * usd for settle in inputs["settle_at"]
         ],
