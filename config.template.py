@@ -329,7 +329,7 @@ CONFIG = {
         "book_contracts": 0,
         # most that structures of one expiry may lose [0 to 1 share of equity]
         "expiry_loss": 0.0,
-        # most that the book may lose at the worst of spot -5, -10 and +5 % [0 to 1 share of equity]
+        # most that the book may lose at once at the worst of spot -5, -10 and +5 % [0 to 1 share of equity]
         "shock_loss": 0.0,
         # rise of volatility for each per cent the spot falls [0 to 1 share per %]
         "shock_vol": 0.05,

@@ -143,12 +143,12 @@ def shock_of_book(m, book, r, move, vol_factor):
 
 
 @njit(**INNER)
-def response(limits, move, i):
-    """The factors of volatility that a move is looked at with: unchanged (0), and risen with a fall of the spot (1).
+def response(limits, move):
+    """The factor by which volatilities rise when the spot falls; a rising spot leaves them.
 
-    Far from expiry a rise makes a breached spread lose less, so neither is always the worse.
+    A breached spread loses less at once where volatility has risen: risk.shock_vol 0 is the harsher test of it.
     """
-    return 1.0 + i * limits.shock_vol * 100.0 * max(-move, 0.0)
+    return 1.0 + limits.shock_vol * 100.0 * max(-move, 0.0)
 
 
 # ---------------------------------------------------------------- how much fits
@@ -206,9 +206,8 @@ def within_shocks(m, limits, book, legs, r, most, equity_cents):
     """(contracts, reason): as many as keep the book's loss under every shock of the spot inside its share of equity."""
     budget = limits.shock_loss_share * equity_cents / 100.0
     reason = Reason.ENTER
-    for i in range(2 * len(SHOCK_MOVES)):
-        move = SHOCK_MOVES[i // 2]
-        vol_factor = response(limits, move, i % 2)
+    for move in SHOCK_MOVES:
+        vol_factor = response(limits, move)
         held, each = shock_of_book(m, book, r, move, vol_factor), 0.0
         for leg in range(LEGS):
             if legs[leg] >= 0:
@@ -346,9 +345,8 @@ def roll_fits(m, limits, book, p, r):
                 return False
     if limits.shock_loss_share > 0.0:
         budget = limits.shock_loss_share * head.equity / 100.0
-        for k in range(2 * len(SHOCK_MOVES)):
-            move = SHOCK_MOVES[k // 2]
-            vol_factor = response(limits, move, k % 2)
+        for move in SHOCK_MOVES:
+            vol_factor = response(limits, move)
             before = shock_of_book(m, book, r, move, vol_factor)
             after = before
             for i in range(LEGS):

@@ -307,7 +307,7 @@ SETTINGS: tuple[Setting, ...] = (
         0.0,
         1.0,
         "share of equity",
-        "most that the book may lose at the worst of spot -5, -10 and +5 %, volatility unchanged or risen",
+        "most that the book may lose at once at the worst of spot -5, -10 and +5 %",
     ),
     _number("risk.shock_vol", 0.05, 0.0, 1.0, "share per %", "rise of volatility for each per cent the spot falls"),
     _number("risk.daily_loss", 0.0, 0.0, 1.0, "share of equity", "loss of a session that halts it; 0: off"),

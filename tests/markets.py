@@ -339,6 +339,34 @@ SMILE = {
     "strategy__size__contracts": 10,
     "strategy__size__max_risk_frac": 0.1,
 }
+# Many contracts at a time, so that caps bind.
+DENSE = {
+    "strategy__size__contracts": 10,
+    "strategy__size__max_risk_frac": 0.2,
+    "strategy__max_positions": 6,
+    "strategy__entry__schedule": "ladder",
+    "strategy__entry__ladder_days": 0,
+    "strategy__entry__max_new_per_day": 3,
+}
+GUARDED = {
+    **DENSE,
+    "risk__trade_theta": 250.0,
+    "risk__book_vega": 250.0,
+    "risk__book_delta": 60.0,
+    "risk__expiry_loss": 0.3,
+    "risk__daily_loss": 0.02,
+    "risk__halt": "close_all",
+    "risk__losses_in_row": 3,
+    "risk__losses_rest": 1,
+}
+MARGINED = {
+    **DENSE,
+    "risk__margin": "portfolio",
+    "risk__buying_power": 0.25,
+    "risk__shock_loss": 0.15,
+    "risk__drawdown": 0.03,
+    "risk__drawdown_rest": 4,
+}
 # The runs that laws are held against: market, changes to SHORT_LIVED.
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "natural": ("table", {}),
@@ -367,6 +395,8 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
                              "strategy__manage__roll_out_min_credit": 0.01}),
     "hedged": ("table", {"strategy__hedge__delta_band": 4.0}),
     "smile": ("restless", SMILE),
+    "guarded": ("table", GUARDED),
+    "margined": ("modelled", MARGINED),
     "carried_rolled": ("carried", {**ROLLED, "strategy__exits__exit_breach": 0.9}),
     "surface_full": ("carried", {**FULL, "data__intraday_quotes": "surface", "strategy__exits__stop_scale": "atr",
                                  "strategy__filters__vol_ratio_max": 0.0}),

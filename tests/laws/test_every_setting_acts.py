@@ -53,6 +53,8 @@ ROLLED = {**TESTED, "strategy.manage.tested_action": "roll_untested"}
 PATIENT = {"strategy.exits.stop_multiple": 0.0, "strategy.exits.profit_frac": 0.9}
 ROLLED_OUT = {**PATIENT, "strategy.manage.roll_out": "exit_dte"}
 RESTLESS = {name.replace("__", "."): value for name, value in markets.SMILE.items() if "hedge__smile" not in name}
+DENSE = {name.replace("__", "."): value for name, value in markets.DENSE.items()}
+APART = {**DENSE, "strategy.exits.scope": "side", "strategy.entry.put_wing_scale": 2.0}  # sides left alone, unequal
 # path: (another value, market, other settings that both runs share)
 ACTS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "market.name": ("carried", "table", {}),
@@ -197,6 +199,29 @@ ACTS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "strategy.hedge.minutes": (60, "table", {"strategy.hedge.delta_band": 4.0}),
     "strategy.hedge.vanna_volga_budget": (0.0, "modelled", {}),
     "strategy.hedge.smile": ("trade", "restless", RESTLESS),
+    "risk.margin": ("ibkr", "table", APART),
+    "risk.buying_power": (0.2, "table", DENSE),
+    "risk.trade_delta": (2.0, "table", DENSE),
+    "risk.trade_gamma": (5.0, "table", DENSE),
+    "risk.trade_vega": (100.0, "table", DENSE),
+    "risk.trade_theta": (100.0, "table", DENSE),
+    "risk.trade_loss": (1_000.0, "table", DENSE),
+    "risk.book_delta": (20.0, "table", DENSE),
+    "risk.book_gamma": (10.0, "table", DENSE),
+    "risk.book_vega": (200.0, "table", DENSE),
+    "risk.book_theta": (200.0, "table", DENSE),
+    "risk.book_loss": (5_000.0, "table", DENSE),
+    "risk.book_contracts": (15, "table", DENSE),
+    "risk.expiry_loss": (0.1, "table", DENSE),
+    "risk.shock_loss": (0.1, "modelled", DENSE),
+    "risk.shock_vol": (0.2, "modelled", {**DENSE, "risk.shock_loss": 0.1}),
+    "risk.daily_loss": (0.01, "table", DENSE),
+    "risk.drawdown": (0.02, "table", DENSE),
+    "risk.drawdown_rest": (2, "table", {**DENSE, "risk.drawdown": 0.02}),
+    "risk.halt": ("close_all", "table", {**DENSE, "risk.daily_loss": 0.01}),
+    "risk.losses_in_row": (2, "table", DENSE),
+    "risk.losses_rest": (1, "table", {**DENSE, "risk.losses_in_row": 2}),
+    "risk.kill_from": ("2025-11-26", "table", DENSE),
     "costs.fill": ("mid", "table", {}),
     "costs.fraction": (0.5, "table", {"costs.fill": "fraction"}),
     "costs.leg_base": (0.5, "table", LEGS),

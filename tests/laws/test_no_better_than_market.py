@@ -209,7 +209,16 @@ def side_credit(before: list[Package], short: int) -> int:
 
 
 STOPPED = (Reason.STOP, Reason.TRAILING, Reason.SIDE_STOP, Reason.CHEAP_SHORT)
-NEVER_STOPS = ("butterfly", "carried_limit", "settled", "tested_side", "tested_short", "rolled", "rolled_out")
+NEVER_STOPS = (
+    "butterfly",
+    "carried_limit",
+    "settled",
+    "guarded",
+    "tested_side",
+    "tested_short",
+    "rolled",
+    "rolled_out",
+)
 NEVER_STOPS += ("carried_rolled",)
 
 

@@ -45,7 +45,8 @@ def shocked(move=0.0, vol_factor=1.0, more_vol=0.0, days=0.0, of=CONDOR):
     return gain
 
 
-SHOCKS = ((-0.05, 1.0), (-0.05, 1.25), (-0.10, 1.0), (-0.10, 1.5), (0.05, 1.0), (0.05, 1.0))
+SHOCKS = ((-0.05, 1.25), (-0.10, 1.5), (0.05, 1.0))
+CALM_SHOCKS = tuple((move, 1.0) for move, _ in SHOCKS)
 GREEKS = {
     "delta": abs(shocked(1e-5) - shocked(-1e-5)) / (2e-5 * SPOT),
     "gamma": abs(shocked(1e-3) + shocked(-1e-3)) / (1e-3 * SPOT) ** 2,
@@ -113,7 +114,6 @@ def test_losses_of_the_book_add_up_and_those_of_an_expiry_only_there(tmp_path):
 def test_the_loss_under_a_shock_of_the_spot_is_capped_by_full_repricing(tmp_path):
     store = market(tmp_path)
     worst = -min(shocked(move, factor) for move, factor in SHOCKS)
-    assert worst == -shocked(-0.10)  # a breached spread loses most at an unchanged volatility
     assert contracts(ran(store, **TEN, risk__shock_loss=4.02 * worst / 1e5)) == [4]
     assert contracts(ran(store, **TEN, risk__shock_loss=3.98 * worst / 1e5)) == [3]
     none = ran(store, **TEN, risk__shock_loss=0.98 * worst / 1e5)
@@ -124,7 +124,7 @@ def test_the_loss_under_a_shock_of_the_spot_is_capped_by_full_repricing(tmp_path
 def test_the_shock_of_a_far_spread_is_worse_with_the_risen_volatility(tmp_path):
     far = {"P420": (0.08, 30), "P430": (0.16, 50), "C560": (0.16, 50), "C570": (0.08, 30)}
     store = market(tmp_path, contracts=far)
-    worst, calm = (-min(shocked(move, f, of=far) for move, f in shocks) for shocks in (SHOCKS, SHOCKS[::2]))
+    worst, calm = (-min(shocked(move, f, of=far) for move, f in shocks) for shocks in (SHOCKS, CALM_SHOCKS))
     assert worst > 1.1 * calm
     rules = {**TEN, "entry__min_credit_vs_median": 0.0}
     assert contracts(ran(store, **rules, risk__shock_loss=4.02 * worst / 1e5)) == [4]
