@@ -332,6 +332,15 @@ FULL = {
     "strategy__size__kelly_min_trades": 5,
     "strategy__hedge__delta_band": 5.0,
 }
+# Without VIX a regime is known in a trend alone: weak ones count at once, and what they open is soon tested.
+TRENDS = {
+    "strategy__signals__regime_adx": 10.0,
+    "strategy__signals__regime_confirm": 1,
+    "strategy__entry__wing_width": 4.0,
+    "strategy__entry__ladder_minutes": 45,
+    "strategy__manage__tested_distance": 0.02,
+    "strategy__manage__roll_delta": 0.2,
+}
 # Ten condors at a time on quotes a cent wide: their vanna costs less to hedge than it moves.
 SMILE = {
     "strategy__hedge__smile": "trade",
@@ -399,7 +408,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "margined": ("modelled", MARGINED),
     "carried_rolled": ("carried", {**ROLLED, "strategy__exits__exit_breach": 0.9}),
     "surface_full": ("carried", {**FULL, "data__intraday_quotes": "surface", "strategy__exits__stop_scale": "atr",
-                                 "strategy__filters__vol_ratio_max": 0.0}),
+                                 "strategy__filters__vol_ratio_max": 0.0, **TRENDS}),
     "full": ("modelled", {**FULL, "strategy__filters__breach_model": "local_vol"}),
 }  # fmt: skip
 

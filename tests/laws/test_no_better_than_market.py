@@ -403,7 +403,7 @@ def test_a_roll_pays_at_least_its_minimum_and_is_no_wider(name):
     result = markets.run_named(name)
     rolls_pay(result)
     rolled = sum(package.rolls for package in packages(result))
-    assert (rolled >= 3) == (result.rules.tested_action == ROLL_UNTESTED)
+    assert (rolled >= 5) == (result.rules.tested_action == ROLL_UNTESTED)
 
 
 def rolls_pay(result: BacktestResult) -> None:
