@@ -20,6 +20,7 @@ from core.market.calendar import day_text
 from core.market.store import Store, rows_between
 from core.quotes import leg_rows
 from core.replay import Replay, contract_name, row_time
+from core.risk_manager import RISK_FIGURES, risk_figures
 from core.types import (
     ASK,
     BID,
@@ -49,10 +50,12 @@ NEW_YORK = zoneinfo.ZoneInfo("America/New_York")
 TOLD_RULES = 3
 TOLD_ABOVE = ("regime", "score", "confidence")  # stand in a line of their own
 WIDTH = 100
+RISK_MONEY = ("delta", "largest_loss", "worst_shock", "margin", "funds")
 # Verdicts on a structure that was put together: its legs are still in the book when the row is over.
 ON_A_CANDIDATE = (
     *(Reason.ENTER, Reason.ONE_SIDED, Reason.LOW_CREDIT, Reason.SIZE_ZERO, Reason.ILLIQUID, Reason.BREACH),
     *(Reason.BREACH_UNKNOWN, Reason.SIZE_SCALED, Reason.SIZE_UNKNOWN, Reason.ROLL_OUT_CREDIT),
+    *range(Reason.MARGIN, Reason.DAILY_LOSS),
 )
 
 
@@ -127,10 +130,19 @@ def calendar_gates(replay: Replay, row: int) -> list[dict[str, Any]]:
         found.append(gate("order", "working", "none", False))
     if head.last_entry >= 0:
         found.append(schedule_gate(replay, row, int(session.day)))
+    if head.halt or int(session.day) < head.pause_until:
+        found.append(gate("halt", halt_words(head), "none", False))
     if rules.wait_after_exit or rules.wait_after_loss:
         until = int(head.cool_until)
         found.append(gate("cooldown", day_text(session.day), f"from {day_text(until)}", int(session.day) >= until))
     return found
+
+
+def halt_words(head: Any) -> str:
+    """Which halt or pause stands, and since or until when."""
+    if head.halt:
+        return f"{REASONS[int(head.halt)][1]} (since {day_text(head.halt_day)})"
+    return f"{REASONS[Reason.LOSSES_IN_ROW][1]} (until {day_text(head.pause_until)})"
 
 
 def schedule_gate(replay: Replay, row: int, day: int) -> dict[str, Any]:
@@ -280,7 +292,7 @@ def cost_to_close(replay: Replay, legs: Any, row: int) -> float | None:
     """What buying legs back costs at natural, $ per share; None unless each is two-sided on the row."""
     table, good = leg_table(replay, legs, row)
     side = np.where(legs < 0, 0, -np.array(LEG_SIGN)).astype(np.int32)
-    return float(package(replay.records[1], side, table[BID], table[ASK])[0] / 200) if good else None
+    return float(package(replay.records[2], side, table[BID], table[ASK])[0] / 200) if good else None
 
 
 def structures(replay: Replay, row: int) -> list[dict[str, Any]]:
@@ -329,6 +341,17 @@ def happened(replay: Replay, row: int) -> list[str]:
     return words
 
 
+def risk_of(replay: Replay, row: int, verdict: int) -> dict[str, Any]:
+    """What the book has at stake after the row, and where margin refused the figures of the refusal."""
+    out = np.zeros(len(RISK_FIGURES))
+    risk_figures(replay.market, replay.records[1], replay.book, row, out)
+    found: dict[str, Any] = {name: number(value) for name, value in zip(RISK_FIGURES, out.tolist(), strict=True)}
+    found["delta_usd"] = number(out[0] * replay.market.row.spot[row])
+    if verdict == Reason.MARGIN:
+        found["refused"] = {"need_usd": int(replay.book.head.need) / 100, "room_usd": int(replay.book.head.room) / 100}
+    return found
+
+
 # ---------------------------------------------------------------- the whole
 
 
@@ -357,6 +380,7 @@ def explained(store: Store, config: Config, row: int) -> dict[str, Any]:
         "signals": signals,
         "candidate": candidate(replay, row, verdict),
         "structures": structures(replay, row),
+        "risk": risk_of(replay, row, verdict),
         "cash_usd": cash,
         "marks_usd": marks,
         "equity_usd": round(cash + marks, 2),
@@ -397,7 +421,7 @@ def lines_of(value: dict[str, Any]) -> list[str]:
     passed = {True: "ok", False: "FAILS", None: "UNKNOWN"}
     lines += [f"  {passed[g['passed']]:8}{g['gate']:24}{told(g['value'], '.4g')} ({g['limit']})" for g in v["gates"]]
     lines += signal_lines({name: x for name, x in v["signals"].items() if name not in TOLD_ABOVE})
-    lines += candidate_lines(v["candidate"]) + structure_lines(v["structures"])
+    lines += candidate_lines(v["candidate"]) + structure_lines(v["structures"]) + risk_lines(v["risk"])
     money = f"cash {usd(v['cash_usd'])} + marks {usd(v['marks_usd'])} = equity {usd(v['equity_usd'])}"
     hedge = f", hedge {v['hedge_shares']:+d} shares" if v["hedge_shares"] else ""
     hedge += "".join(f", hedge {quantity:+d} {name}" for name, quantity in v["smile_hedge"].items())
@@ -423,6 +447,25 @@ def candidate_lines(c: dict[str, Any] | None) -> list[str]:
         f"mid {c['mid']:.2f}{state})",
         f"  {size}maximum loss {usd(c['max_loss_usd'])} each, risk budget {usd(c['budget_usd'])}",
     ]
+
+
+def risk_lines(risk: dict[str, Any]) -> list[str]:
+    lines = []
+    if "refused" in risk:
+        need, room = (usd(risk["refused"][name]) for name in ("need_usd", "room_usd"))
+        lines.append(f"margin refused: with the entry {need} would be bound, {room} is there")
+    if risk["largest_loss_usd"] or risk["delta"]:
+        money = {name: "n/a" if risk[f"{name}_usd"] is None else usd(risk[f"{name}_usd"]) for name in RISK_MONEY}
+        delta, gamma = told(risk["delta"], "+.1f"), told(risk["gamma"], "+.2f")
+        lines.append(
+            f"risk   delta {delta} shares ({money['delta']}), gamma {gamma}, "
+            f"vega {told(risk['vega'], '+.1f')} a point, theta {told(risk['theta'], '+.1f')} a day"
+        )
+        lines.append(
+            f"       largest loss {money['largest_loss']}, at the worst shock {money['worst_shock']}, "
+            f"margin {money['margin']} of {money['funds']}"
+        )
+    return lines
 
 
 def structure_lines(several: list[dict[str, Any]]) -> list[str]:

@@ -26,6 +26,9 @@ OTHER_KEYS = (
     "fees",
     "slippage_paid",
     "interest",
+    "buying_power_share_max",
+    "buying_power_share_mean",
+    "margin_max",
     "break_even_slippage_per_package",
     "break_even_slippage_half_spreads",
     "share_fills_modelled",
@@ -39,9 +42,9 @@ KEYS = (
     *("sharpe", "sortino", "calmar", "psr", "profit_factor", "expectancy", "expectancy_se"),
     *("trades", "open_trades", "wins", "losses", "win_rate", "avg_win", "avg_loss"),
     *("largest_win", "largest_loss", "worst_day", "cvar_95", "time_in_market", "return_on_margin_days"),
-    *OTHER_KEYS[:5],
+    *OTHER_KEYS[:8],
     *("buy_and_hold_pct", "effective_trades"),
-    *OTHER_KEYS[5:],
+    *OTHER_KEYS[8:],
 )
 
 

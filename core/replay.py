@@ -25,8 +25,8 @@ from strategies.structures import STRUCTURES
 class Replay:
     """The backtest of `config` on `store`, advanced as far as it is asked to; what `run` refuses is not checked.
 
-    market, rules, costs: as the kernels read them; book, ledger: as they stand after row `last`; first: the run's
-    first row (`last` is first - 1 at the start). The run's end in the settings is not looked at: whoever calls says
+    market, rules, limits, costs: as the kernels read them; book, ledger: as they stand after row `last`; first: the
+    run's first row (`last` is first - 1 at the start). The run's end in the settings is not looked at: the caller says
     how far. `market` saves the work of seeing the same store again.
     """
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.costs import net_cents
-from core.jit import INNER, njit
+from core.jit import INNER, by_reference, njit
 from core.margin import UNBOUNDED, requirement
 from core.market.calendar import day_number
 from core.quotes import greeks_of_leg
@@ -42,6 +42,8 @@ GREEK_CAPS = ("delta", "gamma", "vega", "theta")
 SHOCK_MOVES = (-0.05, -0.10, 0.05)  # of the spot
 POINT = 0.01  # of volatility
 NO_BUDGET = 1 << 52  # cents
+# Shares, shares per $, $ per vol point, $ per calendar day; then $.
+RISK_FIGURES = ("delta", "gamma", "vega", "theta", "largest_loss_usd", "worst_shock_usd", "margin_usd", "funds_usd")
 
 
 def limits_from(values: Mapping[str, Any]) -> Limits:
@@ -149,6 +151,21 @@ def response(limits, move):
     A breached spread loses less at once where volatility has risen: risk.shock_vol 0 is the harsher test of it.
     """
     return 1.0 + limits.shock_vol * 100.0 * max(-move, 0.0)
+
+
+@njit
+def risk_figures(m, limits, book, r, out):
+    """What the book has at stake on row r, into out, float64[len(RISK_FIGURES)]; NaN where a leg is unknown."""
+    m, book = by_reference(m), by_reference(book)
+    out[:] = 0.0
+    add_open_greeks(m, book, r, out)
+    out[4] = open_loss(m, book, -1) / 100.0
+    out[5] = 1e300
+    for move in SHOCK_MOVES:
+        gain = shock_of_book(m, book, r, move, response(limits, move))
+        out[5] = gain if not gain >= out[5] else out[5]
+    out[6] = requirement(m, limits, book, book.head.order_legs, 0, -1, r) / 100.0
+    out[7] = funds(limits, book.head, book.head.equity) / 100.0
 
 
 # ---------------------------------------------------------------- how much fits

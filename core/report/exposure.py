@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from core.exposure import DELTA, GAMMA, GREEKS, THETA, VANNA, VEGA, VOLGA, book_greeks
-from core.report.measure import closing_rows, session_range
+from core.report.measure import closing_rows, power_share, session_range
 from core.types import EVENT_HEDGE, MULTIPLIER, SIGNAL, F, T
 from strategies.hedging import past_vol_move, smile_moves, spot_move
 
@@ -26,6 +26,8 @@ class Exposure(NamedTuple):
     vanna: Any  # $ made by one-sd moves of spot and volatility together
     volga: Any  # $ made by a one-sd move of volatility, second order
     hedge: Any  # shares held
+    delta_usd: Any  # of options and hedge together: shares times spot
+    power: Any  # share of the funds that margin binds
     over_budget: Any  # bool: |vanna| or |volga| above the budget
 
 
@@ -62,6 +64,7 @@ def exposure_of(result: BacktestResult, signal: Any) -> Exposure:
     """The book at each session's end. One standard deviation is a day's: of spot by its IV, of IV by its own past."""
     rows = (closing_rows(result) + result.first_row).astype(np.int64)
     greeks = options_held(result, rows)
+    hedge = shares_held(result, rows)
     iv = signal[SIGNAL["iv"], rows]
     sd_spot = spot_move(result.market.row.spot[rows], iv)
     past = [past_vol_move(signal[SIGNAL["iv"]], result.market.ses, s) for s in session_range(result).tolist()]
@@ -75,6 +78,8 @@ def exposure_of(result: BacktestResult, signal: Any) -> Exposure:
         theta=greeks[:, THETA],
         vanna=vanna,
         volga=volga,
-        hedge=shares_held(result, rows),
+        hedge=hedge,
+        delta_usd=(greeks[:, DELTA] + hedge) * result.market.row.spot[rows],
+        power=power_share(result)[rows - result.first_row],
         over_budget=np.maximum(np.abs(vanna), np.abs(volga)) > budget,
     )

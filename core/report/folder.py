@@ -19,8 +19,9 @@ import numpy as np
 from core.errors import DataError
 from core.jit import ROOT, code_hash
 from core.market.calendar import day_text, iso_prefixes
+from core.report.exposure import options_held, shares_held
 from core.report.known import failing_texts, gates_of, regime_names, signals_of, strengths_of, strongest_texts
-from core.report.measure import Measured
+from core.report.measure import Measured, power_share
 from core.types import (
     CALL,
     CALL_SIDE,
@@ -34,6 +35,7 @@ from core.types import (
     KIND_NAMES,
     LEG_NAMES,
     LIQUIDATION,
+    MARGIN,
     MARKS,
     MULTIPLIER,
     ONE_SHORT_CALL,
@@ -66,6 +68,7 @@ TRACE_COLUMNS = (
     *("time", "spot", "verdict", "reason", "soft_marks", "regime"),
     *TRACE_SIGNALS,
     *("first_gate", "failing_gates", "rule_1", "rule_2"),
+    *("delta", "gamma", "vega", "theta", "delta_usd", "buying_power_share"),
 )
 ADJUSTMENT_COLUMNS = "time decided trade_id campaign_id part reason contracts net new_short new_long".split()
 PART_NAMES = {
@@ -198,7 +201,7 @@ def adjustment_lines(result: BacktestResult, times: list[str]) -> list[str]:
 
 def equity_lines(result: BacktestResult, times: list[str]) -> list[str]:
     rows = result.ledger.rows
-    columns = [rows[CASH], rows[MARKS], rows[CASH] + rows[MARKS], rows[DRAWDOWN], rows[LIQUIDATION]]
+    columns = [rows[CASH], rows[MARKS], rows[CASH] + rows[MARKS], rows[DRAWDOWN], rows[LIQUIDATION], rows[MARGIN]]
     # Two decimals of a double are exact for any number of cents below 2^53.
     texts = [["%.2f" % v for v in (column / 100.0).tolist()] for column in columns]  # noqa: UP031
     shown = times[result.first_row : result.last_row]
@@ -230,11 +233,21 @@ def known_texts(result: BacktestResult) -> list[list[str]]:
     return [*columns, *strongest_texts(strengths_of(result), cut)]
 
 
+def risk_texts(result: BacktestResult) -> list[list[str]]:
+    """Columns of trace.csv on the book after each row: greeks (the hedge's shares too), delta in $, funds bound."""
+    rows = np.arange(result.first_row, result.last_row)
+    greeks = options_held(result, rows)[:, :4]
+    greeks[:, 0] += shares_held(result, rows)
+    columns = [*greeks.T, greeks[:, 0] * result.market.row.spot[rows], power_share(result)]
+    forms = (".2f", ".3f", ".2f", ".2f", ".0f", ".4f")
+    return [[format(v, f) if v == v else "" for v in c.tolist()] for c, f in zip(columns, forms, strict=True)]
+
+
 def trace_lines(result: BacktestResult, times: list[str]) -> list[str]:
     spot = result.market.row.spot[result.first_row : result.last_row]
     verdict, soft = result.ledger.codes[VERDICT].tolist(), result.ledger.codes[SOFT].tolist()
     shown = times[result.first_row : result.last_row]
-    known = map(",".join, zip(*known_texts(result), strict=True))
+    known = map(",".join, zip(*known_texts(result), *risk_texts(result), strict=True))
     return [
         f"{time},{price:.2f},{REASONS[code][0]},{REASON_NAMES[code]},{flag},{more}"
         for time, price, code, flag, more in zip(shown, spot.tolist(), verdict, soft, known, strict=True)
@@ -313,7 +326,7 @@ def write_run(folder: Path, result: BacktestResult, measured: Measured, manifest
     write_csv(folder / "trades.csv", TRADE_COLUMNS, trade_lines(result, measured.parts, times))
     write_csv(folder / "adjustments.csv", ADJUSTMENT_COLUMNS, adjustment_lines(result, times))
     write_csv(folder / "fills.csv", FILL_COLUMNS, fill_lines(result, times))
-    columns = ("time", "cash", "marks", "equity", "drawdown", "liquidation")
+    columns = ("time", "cash", "marks", "equity", "drawdown", "liquidation", "margin")
     write_csv(folder / "equity.csv", columns, equity_lines(result, times))
     write_csv(folder / "decisions.csv", ("month", "verdict", "reason", "bars"), decision_lines(result, times))
     if trace:

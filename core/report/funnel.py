@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 STAGES: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("quotes are known", (Reason.NONE, Reason.NO_QUOTES, Reason.SCRIPTED)),
     ("in entry window", (Reason.WEEKDAY, Reason.WINDOW, Reason.EXPIRY_DAY)),
+    ("no halt", (Reason.DAILY_LOSS, Reason.DRAWDOWN, Reason.LOSSES_IN_ROW, Reason.KILLED)),
     ("no exit on the bar", tuple(c for c, (kind, _) in REASONS.items() if kind in ("exit", "adjust", "open"))),
     ("no order working", (Reason.ORDER_WORKING, Reason.CLOSE_WORKING, Reason.MISSED)),
     ("position free", (Reason.MAX_POSITIONS,)),
@@ -48,6 +49,17 @@ STAGES: tuple[tuple[str, tuple[int, ...]], ...] = (
     ("credit", (Reason.LOW_CREDIT, Reason.ROLL_OUT_CREDIT)),
     ("breach probability", (Reason.BREACH, Reason.BREACH_UNKNOWN)),
     ("size", (Reason.SIZE_ZERO, Reason.SIZE_SCALED, Reason.SIZE_UNKNOWN)),
+    ("caps on losses", (Reason.TRADE_LOSS, Reason.BOOK_LOSS, Reason.BOOK_CONTRACTS, Reason.EXPIRY_LOSS)),
+    (
+        "caps on greeks",
+        (
+            Reason.RISK_UNKNOWN,
+            *range(Reason.TRADE_DELTA, Reason.TRADE_LOSS),
+            *range(Reason.BOOK_DELTA, Reason.BOOK_LOSS),
+        ),
+    ),
+    ("loss under shocks", (Reason.SHOCK_LOSS,)),
+    ("margin", (Reason.MARGIN,)),
 )
 ALL, ORDERS, FILLS = "all bars", "entry orders", "fills"
 

@@ -106,9 +106,11 @@ def exposure_figure(times: list[str], shown: Exposure) -> Figure:
     hedged = bool(shown.hedge.any())
     rows: list[tuple[str, list[tuple[str, Any, str]]]] = [
         ("delta, shares", [("options", shown.delta, "@gain")]),
+        ("delta, $", [("of the book", shown.delta_usd, "@gain")]),
         ("gamma, shares per $", [("gamma", shown.gamma, "@gain")]),
         ("vega, $ per point", [("vega", shown.vega, "@gain")]),
         ("theta, $ per day", [("theta", shown.theta, "@gain")]),
+        ("margin, share of funds", [("margin", shown.power, "@gain")]),
         ("one-sd moves, $", [("vanna", shown.vanna, "@gain"), ("volga", shown.volga, "@loss")]),
     ]
     if hedged:

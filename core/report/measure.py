@@ -12,13 +12,17 @@ from core.report.campaigns import campaigns_of, done
 from core.report.funnel import funnel, funnel_figures
 from core.types import (
     CARRIED,
+    CASH,
     EVENT_FILL,
     EVENT_HEDGE,
     EVENT_INTEREST,
     FRACTION,
     KIND_MODELLED,
     KIND_SURFACE,
+    MARGIN,
+    MARKS,
     PHYSICAL_PM,
+    PORTFOLIO,
     SOFT,
     F,
     Reason,
@@ -77,6 +81,24 @@ def open_risk(result: BacktestResult) -> Any:
         if trade[T["closed"]] >= 0:
             held[trade[T["closed"]] - result.first_row] -= 1
     return np.cumsum(held)[:-1] > 0
+
+
+def power_share(result: BacktestResult) -> Any:
+    """Share of the funds that the broker has bound after each row: of cash, under portfolio margin of equity."""
+    rows = result.ledger.rows
+    there = rows[CASH] + rows[MARKS] if result.limits.margin == PORTFOLIO else rows[CASH]
+    return np.divide(rows[MARGIN], there, out=np.full(there.size, np.nan), where=there > 0)
+
+
+def power_figures(result: BacktestResult) -> dict[str, Any]:
+    """How much of the funds margin bound: at most, and on the mean bar on which it bound anything. None without."""
+    share = power_share(result)
+    used = share[np.isfinite(share) & (result.ledger.rows[MARGIN] > 0)]
+    return {
+        "buying_power_share_max": float(used.max()) if used.size else None,
+        "buying_power_share_mean": float(used.mean()) if used.size else None,
+        "margin_max": float(dollars(result.ledger.rows[MARGIN].max())),
+    }
 
 
 def option_fills(result: BacktestResult) -> Any:
@@ -221,6 +243,7 @@ def measure(result: BacktestResult) -> Measured:
         "share_fills_modelled": share_fills,
         "share_pnl_modelled": share_pnl,
         "attribution": {name: float(value) for name, value in zip(PARTS, total, strict=True)},
+        **power_figures(result),
         "warnings": [],
     }
     metrics = summarise(

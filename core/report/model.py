@@ -37,6 +37,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("return_on_margin_days", "return a year on margin in use", "share"),
             ("interest", "interest on cash", "usd"),
             ("time_in_market", "time in the market", "share"),
+            ("buying_power_share_max", "buying power bound at most", "share"),
+            ("buying_power_share_mean", "and on the mean bar in a trade", "share"),
         ),
     ),
     (

@@ -55,6 +55,10 @@ def summary_lines(result: BacktestResult, metrics: dict[str, Any], folder: Path)
         ("win rate", text(m["win_rate"], "{:.1%}"), "profit factor", text(m["profit_factor"], "{:.2f}")),
         ("expectancy", mean, "worst day", text(m["worst_day"], "${:,.2f}")),
         ("fees", f"${m['fees']:,.2f}", "slippage paid", f"${m['slippage_paid']:,.2f}"),
+        (
+            *("buying power", text(m["buying_power_share_max"], "{:.1%} bound at most")),
+            *("mean in trades", text(m["buying_power_share_mean"], "{:.1%}")),
+        ),
         ("break-even", per_package, "or", text(m["break_even_slippage_half_spreads"], "{:.2f} half-spreads")),
     )
     lines += [f"{a:14} {b:34} {c:16} {d}" for a, b, c, d in rows]

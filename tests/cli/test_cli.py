@@ -205,7 +205,7 @@ def test_a_run_writes_its_folder_and_json_is_one_object_alone(stores, tmp_path, 
     heads = {p.stem: p.read_text(encoding="utf-8").splitlines()[0].split(",") for p in folder.glob("*.csv")}
     assert set(TRADES) <= set(heads["trades"])
     assert heads["fills"] == FILLS
-    assert heads["equity"] == ["time", "cash", "marks", "equity", "drawdown", "liquidation"]
+    assert heads["equity"] == ["time", "cash", "marks", "equity", "drawdown", "liquidation", "margin"]
     assert heads["decisions"] == ["month", "verdict", "reason", "bars"]
 
 

@@ -143,6 +143,7 @@ WEIGHTS = {
     "strategy.exits.": 4,
     "strategy.manage.": 5,
     "strategy.hedge.": 4,
+    "risk.": 1,
     "costs.": 3,
 }
 SWITCHES = (
@@ -215,6 +216,25 @@ LIKELY: dict[str, tuple[Any, ...]] = {
     "strategy.manage.max_rolls": (1, 2, 5),
     "strategy.hedge.delta_band": (0.5, 2.0, 5.0, 20.0),
     "strategy.hedge.minutes": (5, 7, 30, 60),
+    "risk.buying_power": (0.1, 0.5, 0.9),
+    "risk.trade_delta": (1.0, 5.0, 30.0),
+    "risk.trade_gamma": (0.5, 5.0),
+    "risk.trade_vega": (5.0, 50.0, 300.0),
+    "risk.trade_theta": (5.0, 50.0, 300.0),
+    "risk.trade_loss": (200.0, 1_000.0),
+    "risk.book_delta": (1.0, 10.0, 100.0),
+    "risk.book_gamma": (1.0, 10.0),
+    "risk.book_vega": (10.0, 100.0, 500.0),
+    "risk.book_theta": (10.0, 100.0, 500.0),
+    "risk.book_loss": (300.0, 3_000.0),
+    "risk.book_contracts": (1, 3, 10),
+    "risk.expiry_loss": (0.02, 0.1, 0.5),
+    "risk.shock_loss": (0.01, 0.1),
+    "risk.daily_loss": (0.0005, 0.005, 0.02),
+    "risk.drawdown": (0.001, 0.01, 0.05),
+    "risk.drawdown_rest": (1, 2, 5),
+    "risk.losses_in_row": (1, 2, 3),
+    "risk.losses_rest": (1, 2),
     "costs.free_close_at": (0.05, 0.2),
     "costs.extra_slippage": (0.01, 0.03, 0.1),
     "costs.spread_multiple": (1.3, 2.0, 5.0),
@@ -267,6 +287,35 @@ STORIES = {
             "strategy.exits.scope": ("side",),
             "strategy.exits.cheap_short": (0.1, 0.3, 1.0),
             "strategy.manage.tested_action": ("close_side", "close_short"),
+        },
+    ),
+    "refused": Story(
+        MARKETS,
+        {
+            "strategy.size.contracts": (5, 50),
+            "strategy.size.max_risk_frac": (0.3, 1.0),
+            "strategy.max_positions": (3, 8),
+            "risk.margin": ("alpaca", "reg_t", "ibkr", "portfolio"),
+            **{
+                f"risk.{name}": (0, value)
+                for name, value in (
+                    ("book_vega", 20.0),
+                    ("trade_theta", 20.0),
+                    ("book_loss", 500.0),
+                    ("shock_loss", 0.02),
+                    ("book_contracts", 1),
+                )
+            },
+        },
+    ),
+    "halted": Story(
+        MARKETS,
+        {
+            "strategy.max_positions": (3, 8),
+            "risk.daily_loss": (0.0, 0.0005, 0.005),
+            "risk.drawdown": (0.0, 0.001, 0.01),
+            "risk.losses_in_row": (0, 1),
+            "risk.halt": ("entries", "close_all"),
         },
     ),
     "hedged": Story(ON_SHARES, {**HELD, "strategy.hedge.delta_band": (0.5, 2.0, 5.0)}),
@@ -385,7 +434,7 @@ def config_of(store: Store, changes: dict[str, Any]) -> Any:
 def the_book_balances(result: BacktestResult) -> None:
     """Cash is the start and the signed fills up to each row; with the marks it is the equity that drawdowns count."""
     start = round(result.config["account.starting_cash"] * 100)
-    fills, (cash, marks, liquidation, drawdown) = result.fills, result.ledger.rows
+    fills, (cash, marks, liquidation, drawdown) = result.fills, result.ledger.rows[:4]
     options = np.isin(fills[:, F["event"]], (EVENT_FILL, EVENT_SETTLEMENT))
     unit2 = np.where(options, 100, 1)
     moved2 = -fills[:, F["quantity"]] * fills[:, F["price2"]] * unit2 - 2 * fills[:, F["fee"]]
@@ -614,6 +663,9 @@ def count(result: BacktestResult, case: Drawn, seen: Counter[str]) -> None:
     seen["rolled out"] += bool((result.trades[:, T["campaign"]] < np.arange(len(result.trades))).any())
     seen["hedged"] += EVENT_HEDGE in events
     seen["settled"] += Reason.SETTLED in reasons
+    told = set(result.ledger.codes[0].tolist())
+    seen["refused"] += bool(told & set(range(Reason.MARGIN, Reason.DAILY_LOSS)))
+    seen["halted"] += bool(told & {Reason.DAILY_LOSS, Reason.DRAWDOWN, Reason.LOSSES_IN_ROW, Reason.KILLED})
     seen["cut"] += case.cut is not None
 
 
@@ -638,6 +690,8 @@ SHARES = {
     "rolled out": 0.001,
     "hedged": 0.02,
     "settled": 0.005,
+    "refused": 0.05,
+    "halted": 0.02,
     "cut": 0.1,
 }
 
