@@ -98,11 +98,51 @@ def worst_at_strikes(m, book, x, of, legs, contracts, worst):
 
 
 @njit(**INNER)
+def add_sides(m, legs, contracts, sides):
+    """Add a structure's full losses (cents x contracts) below and above to `sides`, and keep the innermost shorts.
+
+    sides : int64[4] of an expiry: below, above, highest short put, lowest short call. False where a short has no wing
+    farther out or a long no short: then the ends are not the worst.
+    """
+    for right in range(2):
+        short, long = legs[SHORT_CALL if right else SHORT_PUT], legs[LONG_CALL if right else LONG_PUT]
+        if short < 0 and long < 0:
+            continue
+        if short < 0 or long < 0:
+            return False
+        inner, outer = m.con[short].strike, m.con[long].strike
+        width = outer - inner if right else inner - outer
+        if width < 0:
+            return False
+        sides[right] += contracts * width
+        sides[2 + right] = min(sides[3], inner) if right else max(sides[2], inner)
+    return True
+
+
+@njit(**INNER)
+def worst_of_sides(m, book, x, legs, contracts):
+    """expiry_margin where no short put lies above a short call: all is lost on one side; -1: look at every strike."""
+    sides = book.head.margin_sides
+    sides[0] = sides[1] = sides[2] = 0
+    sides[3] = UNBOUNDED
+    if contracts > 0 and not add_sides(m, legs, contracts, sides):
+        return -1
+    for p in range(book.slot.shape[0]):
+        here = book.slot[p].trade >= 0 and book.slot[p].expiry == x
+        if here and not add_sides(m, book.slot[p].legs, book.slot[p].contracts, sides):
+            return -1
+    return MULTIPLIER * max(sides[0], sides[1]) if sides[2] <= sides[3] else -1
+
+
+@njit(**INNER)
 def expiry_margin(m, book, x, legs, contracts):
     """The worst net payoff of expiry x over all prices, as a positive requirement in cents.
 
     The payoff bends at strikes only: they and a spot of nothing are looked at.
     """
+    simple = worst_of_sides(m, book, x, legs, contracts)
+    if simple >= 0:
+        return simple
     worst, calls = payoff_at(m, book, x, legs, contracts, 0)
     if calls < 0:
         return UNBOUNDED  # a rising spot has no worst price

@@ -378,6 +378,7 @@ HEAD = [
     ("margin", "i8"),  # cents that the broker binds for the book
     ("need", "i8"),  # of the last entry that did not fit: what it would bind and what there was, cents
     ("room", "i8"),
+    ("margin_sides", "i8", (4,)),  # scratch: core.margin.add_sides
     ("risk_book", "f8", (4,)),  # scratch: delta, gamma, vega, theta
     ("risk_each", "f8", (4,)),
     ("cool_until", "i8"),  # day before which nothing is opened
