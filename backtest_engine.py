@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from core.assignment import morning
 from core.attribution import PARTS, attribute
 from core.config import ROOT, Config, read_fees
 from core.config import load as load_config
@@ -42,13 +43,13 @@ from core.portfolio import (
 )
 from core.positions import attend, lay_out, next_event, set_levels, shift_marks
 from core.risk_manager import (
-    NO_LIMITS,
     affordable,
     begin_day,
     halt,
     halt_gate,
     halted_row,
     limits_from,
+    limits_of_orders,
     note_result,
     review,
 )
@@ -69,9 +70,7 @@ from core.types import (
     MID2,
     MULTIPLIER,
     NATURAL_CENTS,
-    PHYSICAL_PM,
     PORTFOLIO,
-    SETTLE,
     SHORT_CALL,
     SHORT_PUT,
     SOFT,
@@ -309,19 +308,19 @@ def busy_row(m, rules, limits, costs, book, out, script, s, r0, r, r1, first, la
                     adjusted = book.head.adjustments
                     lay_out(m, rules, book, p, r, r1)
                     shift_marks(rules, book, p, r - r0, r1 - r)
-                book.slot[p].event = next_event(m, rules, book, p, s, r0, r + 1, r1)
+                book.slot[p].event = next_event(m, rules, limits, book, p, s, r0, r + 1, r1)
     missed = book.head.missed
     if order_row(m, book, r, r + 1) == r:
         p = fill_entry(m, rules, limits, costs, book, out, r)
         if p >= 0:
             lay_out(m, rules, book, p, r, r1)
             shift_marks(rules, book, p, r - r0, r1 - r)
-            book.slot[p].event = next_event(m, rules, book, p, s, r0, r + 1, r1)
+            book.slot[p].event = next_event(m, rules, limits, book, p, s, r0, r + 1, r1)
     if smile_row(m, rules, book, s, r, r + 1) == r:
         attend_smile(m, rules, costs, book, out, s, r)
     if hedge_row(m, rules, book, s, r, r + 1) == r:
         attend_hedge(m, rules, book, out, s, r)
-    replay(m, costs, book, out, script, r, r0, r1, s, rules)
+    replay(m, limits, costs, book, out, script, r, r0, r1, s, rules)
     if book.head.fills > fills:
         book.head.margin = requirement(m, limits, book, book.head.order_legs, 0, -1, r)
     _, halted = book_rows(m, limits, book, out, r0, r, r + 1)
@@ -365,7 +364,7 @@ def begin_halt(m, rules, limits, book, s, r0, r, r1, reason):
     if limits.halt_closes:
         for p in range(book.slot.shape[0]):
             if book.slot[p].trade >= 0:
-                book.slot[p].event = next_event(m, rules, book, p, s, r0, r + 1, r1)
+                book.slot[p].event = next_event(m, rules, limits, book, p, s, r0, r + 1, r1)
 
 
 @njit(**INNER)
@@ -381,13 +380,15 @@ def begin_session(m, rules, limits, costs, book, out, s, r0, r1):
         book.head.hedge_shares = book.head.smile_working = 0
         if costs.interest:
             credit_interest(m, book, out, s, r0)
+        if s > 0:
+            morning(m, limits, book, out, s, r0)
         begin_day(m, limits, book, s, r0)
         if limits.margin == PORTFOLIO:
             book.head.margin = requirement(m, limits, book, book.head.order_legs, 0, -1, r0)
     for p in range(book.slot.shape[0]):
         if book.slot[p].trade >= 0:
             lay_out(m, rules, book, p, r0, r1)
-            book.slot[p].event = next_event(m, rules, book, p, s, r0, r0, r1)
+            book.slot[p].event = next_event(m, rules, limits, book, p, s, r0, r0, r1)
 
 
 @njit(**INNER)
@@ -469,9 +470,16 @@ class BacktestResult(NamedTuple):
 def capacity(config: Config, sessions: int, orders: int) -> int:
     """Most structures a run can open."""
     per_day = config["strategy.entry.max_new_per_day"] if config["strategy.entry.schedule"] == "ladder" else 1
+    if config["assignment.share"] < 1.0:
+        per_day += config["strategy.max_positions"]
     if config["strategy.manage.roll_out"] != "never":
         per_day += config["strategy.max_positions"]
     return sessions * per_day + orders + 1
+
+
+def slots_of(rules: Rules, limits: Limits) -> int:
+    """Places for structures: where only a share of one may be assigned, one more for each part."""
+    return rules.max_positions * (2 if limits.assigned_share < 1.0 else 1)
 
 
 def most_adjustments(config: Config, trades: int) -> int:
@@ -479,7 +487,8 @@ def most_adjustments(config: Config, trades: int) -> int:
     parts = config["strategy.exits.scope"] == "side" or config["strategy.exits.cheap_short"] > 0
     action = config["strategy.manage.tested_action"]
     rolls = config["strategy.manage.max_rolls"] if action == "roll_untested" else 0
-    return trades * (LEGS * (parts or action in ("close_side", "close_short")) + rolls)
+    exercised = 4  # a side assigned, the other too, their shares, and the broker's liquidation
+    return trades * (LEGS * (parts or action in ("close_side", "close_short")) + rolls + exercised)
 
 
 def ledger_for(config: Config, market: Market, orders: int = 0) -> Ledger:
@@ -503,10 +512,6 @@ def check_market(store: Store, market: Market, config: Config, rules: Rules, cos
         raise ConfigError(
             f"account.cash_yield is tbill, but market '{store.name}' holds no rates; import with --rates, or set zero"
         )
-    if rules.expiry_rule == SETTLE and bool((market.exp.style == PHYSICAL_PM).any()):
-        raise ConfigError(
-            "strategy.exits.expiry_rule is settle, but these options deliver shares; use flat, or a cash-settled market"
-        )
     if rules.delta_band > 0.0 and "SPY" not in store.manifest["roots"]:
         raise ConfigError(
             f"strategy.hedge.delta_band is {rules.delta_band:g}, but market '{store.name}' holds options on an index, "
@@ -525,12 +530,12 @@ def run(store: Store, config: Config, scripted_orders: Sequence[ScriptedOrder] |
     rules = rules_from(config.values, enter=scripted_orders is None)
     market = market_seen(store, config) if rules.enter else market_of(store, config["data.intraday_quotes"])
     costs = costs_from(config.values, read_fees(config["costs.fees"]), STRUCTURES[config["strategy.structure"]].legs)
-    limits = limits_from(config.values) if rules.enter else NO_LIMITS
+    limits = limits_from(config.values) if rules.enter else limits_of_orders(config.values)
     check_market(store, market, config, rules, costs)
     first, last = rows_between(store, config["market.start"], config["market.end"])
     orders = scripted_orders or ()
     script = script_of(market, orders)
-    slots = rules.max_positions if rules.enter else max(1, len(orders))
+    slots = slots_of(rules, limits) if rules.enter else max(1, len(orders))
     book = new_book(round(config["account.starting_cash"] * 100), slots, int((market.ses.end - market.ses.start).max()))
     out = ledger_for(config, market, len(orders))
     run_rows(market, record_of(rules), record_of(limits), record_of(costs), book, out, script, first, last)

@@ -69,7 +69,7 @@ IV_MIDDLE = 50.0
 @njit(**INNER)
 def expiry_reachable(m, rules, x, r):
     """Whether a structure of expiry x opened at row r would have time to leave before it must be flat."""
-    if not (rules.expiry_rule == FLAT or m.exp[x].style == 0) or m.exp[x].session < 0:
+    if rules.expiry_rule != FLAT or m.exp[x].session < 0:
         return True
     s, last = int(m.row[r].session), last_session_to_leave(m, x)
     return s < last or (s == last and m.ses[s].decide < 0 and m.row[r].minute < flat_minute(m, rules, s))

@@ -12,7 +12,20 @@ import numpy as np
 
 from core.jit import INNER, by_reference, njit
 from core.quotes import carried_from, cell_index, greeks_of_leg, years_to_expiry
-from core.types import EVENT_FILL, GOOD, LEG_SIGN, LEGS, MULTIPLIER, NS_PER_YEAR, TABLE, F, T
+from core.types import (
+    EVENT_DIVIDEND,
+    EVENT_FILL,
+    EVENT_SHARES,
+    EVENT_TRANSFER,
+    GOOD,
+    LEG_SIGN,
+    LEGS,
+    MULTIPLIER,
+    NS_PER_YEAR,
+    TABLE,
+    F,
+    T,
+)
 
 PARTS = ("delta", "gamma", "theta", "vega", "spread", "fees", "residual")
 DELTA, GAMMA, THETA, VEGA, SPREAD, FEES, RESIDUAL = range(7)
@@ -56,6 +69,20 @@ def attribute_leg(m, c, scale, r, end, parts):
 
 
 @njit(**INNER)
+def attribute_shares(m, fills, k, end, parts):
+    """Shares of an exercise: their delta until they are closed, and what closing them gave up against mid, cents."""
+    event, shares = fills[k, F_EVENT], fills[k, F_QUANTITY]
+    if event == EVENT_SHARES:
+        parts[SPREAD] -= shares * (fills[k, F_PRICE2] - fills[k, F_BID] - fills[k, F_ASK]) / 2.0
+    elif event != EVENT_DIVIDEND:
+        for later in range(k + 1, fills.shape[0]):
+            if fills[later, F_TRADE] == fills[k, F_TRADE] and fills[later, F_EVENT] == EVENT_SHARES:
+                end = fills[later, F_ROW]
+                break
+        parts[DELTA] += 100.0 * shares * (m.row[end].spot - m.row[fills[k, F_ROW]].spot)
+
+
+@njit(**INNER)
 def held_until(fills, k, end):
     """Row at which the leg opened by fill k is closed by a later fill of its trade, or `end`."""
     for later in range(k + 1, fills.shape[0]):
@@ -82,9 +109,13 @@ def attribute(m, trades, fills, last_row, out):
         i = fills[k, F_TRADE]
         if i < 0:
             continue
+        if fills[k, F_CONTRACT] < 0:
+            attribute_shares(m, fills, k, trades[i, T_CLOSED] if trades[i, T_CLOSED] >= 0 else last_row, out[i])
+            continue
         mid2 = fills[k, F_BID] + fills[k, F_ASK]
         out[i, SPREAD] -= fills[k, F_QUANTITY] * (fills[k, F_PRICE2] - mid2) * (MULTIPLIER // 2)
-        if fills[k, F_EVENT] == EVENT_FILL and fills[k, F_QUANTITY] * LEG_SIGN[fills[k, F_LEG]] > 0:
+        opens = fills[k, F_EVENT] == EVENT_FILL and fills[k, F_QUANTITY] * LEG_SIGN[fills[k, F_LEG]] > 0
+        if opens or fills[k, F_EVENT] == EVENT_TRANSFER:
             end = held_until(fills, k, trades[i, T_CLOSED] if trades[i, T_CLOSED] >= 0 else last_row)
             scale = fills[k, F_QUANTITY] * MULTIPLIER * 100.0
             attribute_leg(m, fills[k, F_CONTRACT], scale, fills[k, F_ROW], end, out[i])

@@ -218,10 +218,10 @@ def leg_table(replay: Replay, legs: Any, row: int) -> tuple[Any, bool]:
     return table, good
 
 
-def named_legs(replay: Replay, legs: Any, row: int) -> dict[str, Any]:
-    """Expiry, days to it, and strikes in $ by leg (None where unused)."""
+def named_legs(replay: Replay, legs: Any, row: int, expiry: int | None = None) -> dict[str, Any]:
+    """Expiry (of the legs unless given), days to it, and strikes in $ by leg (None where unused)."""
     con = replay.market.con
-    x = int(con.expiry[next(c for c in legs.tolist() if c >= 0)])
+    x = int(con.expiry[next(c for c in legs.tolist() if c >= 0)]) if expiry is None else expiry
     day = int(replay.market.exp.day[x])
     today = int(replay.market.ses.day[replay.market.row.session[row]])
     strikes = [con.strike[c] / 100.0 if c >= 0 else None for c in legs.tolist()]
@@ -305,8 +305,9 @@ def structures(replay: Replay, row: int) -> list[dict[str, Any]]:
         found.append(
             {
                 "trade": int(slot.trade),
-                **named_legs(replay, slot.legs, row),
+                **named_legs(replay, slot.legs, row, int(slot.expiry)),
                 "contracts": int(slot.contracts),
+                "shares": int(slot.stock * MULTIPLIER * slot.contracts),
                 "credit": int(slot.credit) / 100,
                 "mark": int(slot.last_mid2) / 200,
                 "to_close": cost_to_close(replay, slot.legs, row),
@@ -482,6 +483,8 @@ def structure_lines(several: list[dict[str, Any]]) -> list[str]:
             lines.append(
                 f"       {name} side: " + ", ".join(f"{k.replace('_', ' ')} {told(x)}" for k, x in side.items())
             )
+        if s["shares"]:
+            lines.append(f"       {s['shares']:+d} shares")
         if s["closing"]:
             lines.append(f"       closing: {s['closing']}")
     return lines

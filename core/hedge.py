@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.jit import HOT, INNER, njit
-from core.portfolio import IDLE, fill_shares, open_count
+from core.portfolio import IDLE, all_shares, fill_shares, open_count
 from core.quotes import leg_delta
 from core.smile_hedge import smile_delta
 from core.types import LEG_SIGN, LEGS, MULTIPLIER, OPEN_MINUTE
@@ -60,7 +60,7 @@ def hedge_row(m, rules, book, s, r, r1):
 @njit(**INNER)
 def net_delta(m, book, r):
     """Delta of all open structures, the smile hedge and the shares, in shares; NaN where a leg's is unknown."""
-    total = float(book.head.shares) + smile_delta(m, book, r)
+    total = float(all_shares(book)) + smile_delta(m, book, r)
     for p in range(book.slot.shape[0]):
         if book.slot[p].trade >= 0:
             for leg in range(LEGS):

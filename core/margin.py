@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from core.jit import INNER, njit
+from core.portfolio import all_shares
 from core.scenario import shocked_value
 from core.types import (
     ALPACA,
@@ -204,7 +205,7 @@ def scenario_margin(m, book, legs, contracts, r):
         if book.slot[p].trade >= 0:
             least += book.slot[p].contracts * legs_used(book.slot[p].legs)
     for move in PORTFOLIO_MOVES:
-        loss = -book.head.shares * move * m.row[r].spot
+        loss = -all_shares(book) * move * m.row[r].spot
         if contracts > 0:
             loss += model_loss(m, legs, contracts, r, move)
         for p in range(book.slot.shape[0]):
@@ -223,7 +224,7 @@ def requirement(m, limits, book, legs, contracts, x, r):
         return 0
     if limits.margin == PORTFOLIO:
         return scenario_margin(m, book, legs, contracts, r)
-    shares = share_margin(book.head.shares, int(round(m.row[r].spot * 100.0)))
+    shares = share_margin(all_shares(book), int(round(m.row[r].spot * 100.0)))
     if limits.margin == ALPACA:
         return universal_margin(m, book, legs, contracts, x) + shares
     total = shares

@@ -122,6 +122,34 @@ def record(book, out, row, trade, event, leg, contract, quantity, price2, bid, a
 
 
 @njit(**INNER)
+def record_money(book, out, row, trade, event, cents, snap):
+    """Append an amount of money, paid if positive, and move the cash and the trade's result (trade -1: none)."""
+    side = 1 if cents > 0 else -1
+    f = out.f_int[book.head.fills]
+    f[:] = 0
+    f[F_ROW], f[F_TRADE], f[F_EVENT], f[F_LEG], f[F_CONTRACT] = row, trade, event, -1, -1
+    f[F_QUANTITY], f[F_PRICE2], f[F_SNAP], f[F_KIND] = side, 2 * abs(cents), snap, KIND_SETTLEMENT
+    book.head.fills += 1
+    book.head.cash -= cents
+    if trade >= 0:
+        out.t_int[trade, T_PNL] -= cents
+
+
+@njit(**INNER)
+def record_shares(book, out, row, trade, event, shares, price, bid, ask, snap, kind, reason):
+    """Append shares bought (> 0) or sold at `price` cents; moves the cash and the trade's result (trade -1: none)."""
+    f = out.f_int[book.head.fills]
+    f[:] = 0
+    f[F_ROW], f[F_TRADE], f[F_EVENT], f[F_LEG], f[F_CONTRACT] = row, trade, event, -1, -1
+    f[F_QUANTITY], f[F_PRICE2], f[F_BID], f[F_ASK] = shares, 2 * price, bid, ask
+    f[F_SNAP], f[F_KIND], f[F_REASON] = snap, kind, reason
+    book.head.fills += 1
+    book.head.cash -= shares * price
+    if trade >= 0:
+        out.t_int[trade, T_PNL] -= shares * price
+
+
+@njit(**INNER)
 def fill_kind(m, r):
     """Where a fill's quotes come from on row r."""
     return m.quote_kind if m.row[r].quoted else KIND_SURFACE
@@ -198,6 +226,7 @@ def open_slot(m, book, out, r, decided, legs, contracts, credit, width, key, cam
     book.slot[p].trade, book.slot[p].expiry, book.slot[p].contracts = trade, x, contracts
     book.slot[p].credit, book.slot[p].width, book.slot[p].opened = credit, width, r
     book.slot[p].closing, book.slot[p].decided, book.slot[p].above, book.slot[p].tries = 0, -1, 0, 0
+    book.slot[p].stock = 0
     book.slot[p].last_mid2, book.slot[p].mae, book.slot[p].mfe = 2 * credit, 0, 0
     book.slot[p].campaign, book.slot[p].paid, book.slot[p].rolls, book.slot[p].rolls_out = campaign, 0, 0, 0
     book.slot[p].target, book.slot[p].stop, book.slot[p].best = -IDLE, IDLE, IDLE
@@ -257,7 +286,7 @@ def take_off(m, book, out, p, r, net, mid2, reason):
     book.slot[p].last_mid2 -= mid2
     for leg in range(LEGS):
         last = last and book.slot[p].legs[leg] < 0
-    if last:
+    if last and slot.stock == 0:
         close_slot(book, out, p, r, reason)
         return
     n = book.head.adjustments
@@ -332,14 +361,7 @@ def credit_interest(m, book, out, s, r):
     cents = int(math.floor(book.head.cash * (math.exp(rate * (day - last) / 365.0) - 1.0) + 0.5))
     if cents == 0:
         return
-    side = -1 if cents > 0 else 1
-    n = book.head.fills
-    f = out.f_int[n]
-    f[:] = 0
-    f[F_ROW], f[F_TRADE], f[F_EVENT], f[F_LEG], f[F_CONTRACT] = r, -1, EVENT_INTEREST, -1, -1
-    f[F_QUANTITY], f[F_PRICE2], f[F_SNAP], f[F_KIND] = side, 2 * abs(cents), m.row[r].snap, KIND_SETTLEMENT
-    book.head.fills = n + 1
-    book.head.cash += cents
+    record_money(book, out, r, -1, EVENT_INTEREST, -cents, m.row[r].snap)
 
 
 # One array written per loop: with two, the compiler cannot rule out that they overlap and stays scalar.
@@ -552,18 +574,34 @@ def spot_cents(m, r):
 @njit(**INNER)
 def fill_shares(m, book, out, r, shares):
     """Buy (> 0) or sell shares of the underlying at row r's price and half a spread; part of no trade."""
-    n = book.head.fills
-    f = out.f_int[n]
     mid = spot_cents(m, r)
     price = mid + SHARE_HALF_SPREAD if shares > 0 else mid - SHARE_HALF_SPREAD
-    f[:] = 0
-    f[F_ROW], f[F_TRADE], f[F_EVENT], f[F_LEG], f[F_CONTRACT] = r, -1, EVENT_HEDGE, -1, -1
-    f[F_QUANTITY], f[F_PRICE2], f[F_SNAP] = shares, 2 * price, m.row[r].snap
-    f[F_BID], f[F_ASK] = mid - SHARE_HALF_SPREAD, mid + SHARE_HALF_SPREAD
-    f[F_KIND], f[F_REASON] = m.quote_kind, Reason.NONE
-    book.head.fills = n + 1
-    book.head.cash -= shares * price
+    record_shares(
+        book, out, r, -1, EVENT_HEDGE, shares, price, mid - SHARE_HALF_SPREAD, mid + SHARE_HALF_SPREAD,
+        m.row[r].snap, m.quote_kind, Reason.NONE,
+    )  # fmt: skip
     book.head.shares += shares
+
+
+@njit(**INNER)
+def add_stock(m, book, p, r0, r1):
+    """Add the shares of slot p to its cost to close on rows [r0, r1): short ones are bought back, long ones sold."""
+    stock = book.slot[p].stock
+    mid2, natural = book.path[MID2, p], book.path[NATURAL_CENTS, p]
+    for j in range(r1 - r0):
+        worth = stock * spot_cents(m, r0 + j)
+        mid2[j] -= 2 * worth
+        natural[j] += SHARE_HALF_SPREAD - worth
+
+
+@njit(**INNER)
+def all_shares(book):
+    """Shares of the hedge and of all exercises, signed."""
+    total = book.head.shares
+    for p in range(book.slot.shape[0]):
+        if book.slot[p].trade >= 0:
+            total += book.slot[p].stock * MULTIPLIER * book.slot[p].contracts
+    return total
 
 
 @njit(**HOT)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from core.assignment import close_stock, endangered, expire, leave, liquidation_row, no_legs
 from core.costs import limit_cents, net_cents, package
 from core.jit import HOT, INNER, njit
 from core.portfolio import (
@@ -15,6 +16,7 @@ from core.portfolio import (
     PATHS,
     T_OVERSHOOT,
     T_PNL,
+    add_stock,
     deal_of,
     fill_deal,
     is_usable,
@@ -24,6 +26,7 @@ from core.portfolio import (
     short_asks,
     side_paths,
     side_widths2,
+    spot_cents,
     take_off,
 )
 from core.risk_manager import roll_fits
@@ -45,6 +48,7 @@ from core.types import (
     ONE_SHORT_PUT,
     OUT_AT_DTE,
     OUT_TESTED,
+    PHYSICAL_PM,
     PUT,
     PUT_SIDE,
     ROLL,
@@ -253,13 +257,18 @@ def breach_event(m, rules, book, p, s, r, r1):
 
 
 @njit(**INNER)
-def next_event(m, rules, book, p, s, r0, r, r1):
+def next_event(m, rules, limits, book, p, s, r0, r, r1):
     """First row in [r, r1) at which slot p settles, fills or decides; IDLE if none."""
     slot = book.slot[p]
     row = settlement_row(m, s, slot.expiry)
     if row < r:
         row = IDLE
     first = max(r, slot.opened + 1)
+    row = min(row, liquidation_row(m, limits, slot, s, first, r1))
+    if slot.stock != 0:
+        for later in range(max(first, slot.decided + 1), r1):
+            if m.row[later].minute <= m.ses[s].close:
+                return min(row, later)
     if slot.closing != Reason.NONE:
         for later in range(max(first, slot.decided + 1), r1):
             if m.row[later].tradable if slot.part != ALL_LEGS else is_usable(book, p, later - r0):
@@ -517,16 +526,48 @@ def stop_what_is_left(rules, book, p, r0, r):
 
 
 @njit(**INNER)
+def liquidate(m, costs, book, out, p, r):
+    """The broker buys an endangered short of slot p back at row r's ask, and the rest is closed; 1 if it did."""
+    head, slot = book.head, book.slot[p]
+    deal_of(head, slot.legs, 1 << endangered(m, slot, r), True)
+    if not leg_quotes(m, head.deal_legs, r, head.quote_bid, head.quote_ask, book.leg):
+        return 0
+    natural2, mid2 = package(costs, head.side, head.quote_bid, head.quote_ask)
+    net = net_cents(natural2, mid2, 0.0, costs.extra_cents)
+    head.closed_trade = slot.trade
+    book.slot[p].part, book.slot[p].decided = 1 << endangered(m, slot, r), r
+    fill_deal(m, costs, book, out, r, slot.trade, slot.contracts, net, Reason.LIQUIDATED)
+    take_off(m, book, out, p, r, net, mid2, Reason.LIQUIDATED)
+    if book.slot[p].trade >= 0:
+        leave(book, p, r, Reason.LIQUIDATED)
+    return 1
+
+
+@njit(**INNER)
 def attend(m, rules, limits, costs, book, out, p, s, r0, r):
     """Slot p's event at row r: settle, fill, or decide; returns the reason to show for the row."""
     if settlement_row(m, s, book.slot[p].expiry) == r:
         book.head.closed_trade = book.slot[p].trade
-        settle_slot(m, book, out, p, r)
-        after_close(m, rules, book, out, p, r, Reason.SETTLED)
-        return Reason.SETTLED
+        if m.exp[book.slot[p].expiry].style == PHYSICAL_PM:
+            reason = expire(m, limits, book, out, p, r)
+        else:
+            reason = Reason.SETTLED
+            settle_slot(m, book, out, p, r)
+        if book.slot[p].trade < 0:
+            after_close(m, rules, book, out, p, r, reason)
+        return reason
+    if liquidation_row(m, limits, book.slot[p], s, r, r + 1) == r and liquidate(m, costs, book, out, p, r):
+        return Reason.LIQUIDATED
     if book.slot[p].closing != Reason.NONE:
         reason = book.slot[p].closing
         book.head.closed_trade = book.slot[p].trade
+        if book.slot[p].stock != 0 and r > book.slot[p].decided and m.row[r].minute <= m.ses[s].close:
+            close_stock(m, book, out, p, r)
+            if book.slot[p].trade < 0:
+                after_close(m, rules, book, out, p, r, reason)
+                return reason
+        if no_legs(book.slot[p]):
+            return Reason.CLOSE_WORKING
         if r > book.slot[p].decided and fill_close(m, rules, costs, book, out, p, r, reason):
             return reason
         if book.slot[p].part != ALL_LEGS and r > book.slot[p].decided:
@@ -543,7 +584,15 @@ def attend(m, rules, limits, costs, book, out, p, s, r0, r):
 @njit(**HOT)
 def lay_out(m, rules, book, p, r0, r1):
     """Marks of slot p for rows r0 <= r < r1 of one session, and its sides' where a rule watches them."""
-    mark_slot(m, book, p, r0, r1)
+    stock = book.slot[p].stock
+    if stock == 0:
+        mark_slot(m, book, p, r0, r1)
+    else:  # an option without a mark keeps its own last one, not that of the shares
+        shares2 = 2 * stock * spot_cents(m, r0 - 1)
+        book.slot[p].last_mid2 += shares2
+        mark_slot(m, book, p, r0, r1)
+        book.slot[p].last_mid2 -= shares2
+        add_stock(m, book, p, r0, r1)
     if rules.by_side:
         side_paths(m, book, p, r0, r1)
     if rules.cheap_short > 0:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from backtest_engine import ledger_for, market_seen, run_rows, script_of
+from backtest_engine import ledger_for, market_seen, run_rows, script_of, slots_of
 from core.config import Config, read_fees
 from core.costs import costs_from
 from core.errors import DataError
@@ -33,17 +33,16 @@ class Replay:
     def __init__(self, store: Store, config: Config, market: Market | None = None) -> None:
         self.store, self.config = store, config
         self.market = market_seen(store, config, always=True) if market is None else market
-        self.rules = rules_from(config.values)
+        self.rules, self.limits = rules_from(config.values), limits_from(config.values)
         legs = STRUCTURES[config["strategy.structure"]].legs
         self.costs = costs_from(config.values, read_fees(config["costs.fees"]), legs)
         self.first = rows_between(store, config["market.start"], None)[0]
         self.last = self.first - 1
         ses = self.market.ses
         cash_cents = round(config["account.starting_cash"] * 100)
-        self.book = new_book(cash_cents, self.rules.max_positions, int((ses.end - ses.start).max()))
+        self.book = new_book(cash_cents, slots_of(self.rules, self.limits), int((ses.end - ses.start).max()))
         self.ledger = ledger_for(config, self.market)
         self._script = script_of(self.market, ())
-        self.limits = limits_from(config.values)
         self.records = record_of(self.rules), record_of(self.limits), record_of(self.costs)  # as kernels take them
 
     def to(self, row: int) -> Replay:

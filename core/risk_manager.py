@@ -16,6 +16,7 @@ from core.costs import net_cents
 from core.jit import INNER, by_reference, njit
 from core.margin import UNBOUNDED, requirement
 from core.market.calendar import day_number
+from core.portfolio import all_shares
 from core.quotes import greeks_of_leg
 from core.scenario import DAYS, shocked_value
 from core.settings import SETTINGS
@@ -47,7 +48,7 @@ RISK_FIGURES = ("delta", "gamma", "vega", "theta", "largest_loss_usd", "worst_sh
 
 
 def limits_from(values: Mapping[str, Any]) -> Limits:
-    """The settings risk.* as numbers; without entries of its own a run has none."""
+    """The settings risk.* as numbers."""
     risk = {k.rsplit(".", 1)[1]: v for k, v in values.items() if k.startswith("risk.")}
     caps: dict[str, Any] = {f"{of}_{name}": risk[f"{of}_{name}"] for of in ("trade", "book") for name in GREEK_CAPS}
     return Limits(
@@ -68,11 +69,20 @@ def limits_from(values: Mapping[str, Any]) -> Limits:
         losses_in_row=risk["losses_in_row"],
         losses_rest=risk["losses_rest"],
         kill_from=-1 if risk["kill_from"] is None else day_number(risk["kill_from"]),
+        early_exercise=int(values["assignment.early"] == "rational"),
+        assigned_share=values["assignment.share"],
+        pin_band=round(values["assignment.pin_band"] * 100),
+        liquidates=int(values["assignment.broker_liquidation"] == "short_leg"),
     )
 
 
-# Of a run that only replays stated orders: nothing is refused.
-NO_LIMITS = limits_from({s.path: s.default for s in SETTINGS})._replace(margin=NO_MARGIN)
+def limits_of_orders(values: Mapping[str, Any]) -> Limits:
+    """Of a run that only replays stated orders: no cap, no halt, no margin, but assignment as set."""
+    assignment = {name: value for name, value in values.items() if name.startswith("assignment.")}
+    return limits_from({**{s.path: s.default for s in SETTINGS}, **assignment, "risk.margin": "none"})
+
+
+NO_LIMITS = limits_of_orders({})
 
 # ---------------------------------------------------------------- what the book has at stake
 
@@ -91,7 +101,7 @@ def add_greeks(m, c, r, contracts, out):
 @njit(**INNER)
 def add_open_greeks(m, book, r, out):
     """Greeks of everything held at row r added to out[4]; NaN where a leg's are unknown."""
-    out[0] += book.head.shares
+    out[0] += all_shares(book)
     if book.head.smile_held:
         for i in range(SMILE_LEGS):
             if book.head.smile_quantity[i] != 0:
@@ -129,7 +139,7 @@ def shock_of_leg(m, c, r, move, vol_factor):
 @njit(**INNER)
 def shock_of_book(m, book, r, move, vol_factor):
     """$ that everything held gains if the spot moves at once and volatilities are multiplied."""
-    gain = book.head.shares * move * m.row[r].spot
+    gain = all_shares(book) * move * m.row[r].spot
     if book.head.smile_held:
         for i in range(SMILE_LEGS):
             if book.head.smile_quantity[i] != 0:

@@ -87,8 +87,8 @@ def script_of(market: Market, orders: Sequence[ScriptedOrder]) -> Any:
 
 
 @njit(**INNER)
-def replay(m, costs, book, out, script, r, r0, r1, s, rules):
-    """Book the stated orders of row r at their stated prices."""
+def replay(m, limits, costs, book, out, script, r, r0, r1, s, rules):
+    """Book the stated orders of row r at their stated prices; a close of legs that are not held finds nothing."""
     k = book.head.script
     while k < script.shape[0] and script[k].row == r:
         legs = script[k].legs
@@ -105,6 +105,9 @@ def replay(m, costs, book, out, script, r, r0, r1, s, rules):
             for p in range(book.slot.shape[0]):
                 if book.slot[p].trade >= 0 and out.t_int[book.slot[p].trade, T_KEY] == script[k].key:
                     slot = p
+            for leg in range(LEGS):
+                if slot >= 0 and book.slot[slot].legs[leg] != legs[leg]:
+                    slot = -1
         if slot >= 0:
             stated_fills(m, costs, book, out, script, k, slot, r)
             if not script[k].opens:
@@ -113,7 +116,7 @@ def replay(m, costs, book, out, script, r, r0, r1, s, rules):
                 close_slot(book, out, slot, r, Reason.STATED)
             else:
                 mark_slot(m, book, slot, r0, r1)
-                book.slot[slot].event = next_event(m, rules, book, slot, s, r0, r + 1, r1)
+                book.slot[slot].event = next_event(m, rules, limits, book, slot, s, r0, r + 1, r1)
         k += 1
     book.head.script = k
 

@@ -318,6 +318,17 @@ SETTINGS: tuple[Setting, ...] = (
     _number("risk.losses_rest", 5, 1, 365, "calendar days", "of that pause"),
     _other("risk.kill_from", None, "date", "New York date", "the kill switch is thrown at this session's first bar"),
     _choice(
+        "assignment.early", "rational", "rational none", "whether holders exercise shorts early where that pays them"
+    ),
+    _number("assignment.share", 1.0, 0.01, 1.0, "share", "of the contracts that such an evening assigns, rounded up"),
+    _number("assignment.pin_band", 0.0, 0.0, 20.0, "$", "a short so near its strike at expiry is assigned anyway"),
+    _choice(
+        "assignment.broker_liquidation",
+        "none",
+        "none short_leg",
+        "fault: from 15:30 on the expiry's day the broker buys back a short that is in the money or within 1 %",
+    ),
+    _choice(
         "costs.fill", "natural", "natural mid fraction leg_count limit", "how packages fill between natural and mid"
     ),
     _number("costs.fraction", 0.25, 0.0, 1.0, "share", "fraction: net = natural + share x (mid - natural)"),

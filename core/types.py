@@ -62,6 +62,7 @@ SESSION = [
     ("open", "f8"),  # opening settlement value, $
     ("rate", "f8"),  # cash rate per year, NaN unknown
     ("dividend_yield", "f8"),  # dividend yield per year, NaN unknown
+    ("dividend", "f8"),  # $ a share for which the underlying goes ex at the session's open; 0 none, NaN unknown
 ]
 EXPIRY = [
     ("day", "i4"),
@@ -278,6 +279,10 @@ class Limits(NamedTuple):
     losses_in_row: int
     losses_rest: int  # calendar days
     kill_from: int  # day since 1970 from which the kill switch is thrown; -1 never
+    early_exercise: int  # 1: holders exercise early where that pays
+    assigned_share: float  # of the contracts that are assigned then
+    pin_band: int  # cents: a short so near its strike at expiry is assigned though out of the money
+    liquidates: int  # 1: the broker buys back an endangered short on the expiry's afternoon
 
 
 class Costs(NamedTuple):
@@ -304,6 +309,7 @@ ALL_LEGS, PUT_SIDE, CALL_SIDE = 0b1111, 0b0011, 0b1100
 ONE_SHORT_PUT, ONE_SHORT_CALL = 0b0010, 0b0100
 ROLL = 0b10000
 ROLL_PUT, ROLL_CALL = ROLL | PUT_SIDE, ROLL | CALL_SIDE
+SHARES = 0b100000  # the shares that an exercise left
 NO_SCALE, ATR_SCALE, VOL_SCALE = 0, 1, 2
 NO_ACTION, CLOSE_ALL, CLOSE_SIDE, CLOSE_SHORT, ROLL_UNTESTED = 0, 1, 2, 3, 4
 NEVER_OUT, OUT_AT_DTE, OUT_TESTED = 0, 1, 2
@@ -313,6 +319,7 @@ SLOT = [
     ("campaign", "i8"),  # trade number of the first structure of a chain of rolls
     ("expiry", "i8"),
     ("contracts", "i8"),
+    ("stock", "i8"),  # shares that exercise left, in hundreds per contract: -1, 0 or 1
     ("credit", "i8"),  # cents per share received
     ("width", "i8"),  # wider wing, cents
     ("opened", "i8"),  # row of the fill
@@ -472,7 +479,7 @@ TRADE_FIELDS = (
     "opened decided expiry leg0 leg1 leg2 leg3 contracts credit width fees closed exit_decided debit reason "
     "pnl mae mfe max_loss overshoot kinds mark key campaign floor"
 ).split()
-# A fill moves quantity x price2 / 2 x 100 cents; an amount of money (interest) quantity x price2 / 2 cents.
+# A fill of options moves quantity x price2 / 2 x 100 cents; shares and amounts of money quantity x price2 / 2 cents.
 FILL_FIELDS = "row trade event leg contract quantity price2 bid ask fee snap kind reason".split()
 # An adjustment: what was decided and filled, what was closed (PARTS), the new legs of a roll, its net in cents a share.
 ADJUSTMENT_FIELDS = "row decided trade part reason contracts net new_short new_long".split()
@@ -480,8 +487,11 @@ A = {name: i for i, name in enumerate(ADJUSTMENT_FIELDS)}
 T = {name: i for i, name in enumerate(TRADE_FIELDS)}
 F = {name: i for i, name in enumerate(FILL_FIELDS)}
 
+# An option that is assigned or exercised goes at 0, its shares change hands at the strike; SHARES are sold on later.
 EVENT_FILL, EVENT_SETTLEMENT, EVENT_INTEREST, EVENT_HEDGE = 0, 1, 2, 3
-EVENT_NAMES = ("fill", "settlement", "interest", "hedge")
+EVENT_ASSIGNMENT, EVENT_EXERCISE, EVENT_DIVIDEND, EVENT_SHARES, EVENT_TRANSFER = 4, 5, 6, 7, 8
+EVENT_NAMES = ("fill", "settlement", "interest", "hedge", "assignment", "exercise", "dividend", "fill", "transfer")
+MONEY_EVENTS = (EVENT_INTEREST, EVENT_DIVIDEND)
 
 
 class Reasons(NamedTuple):
@@ -547,6 +557,10 @@ class Reasons(NamedTuple):
     CHEAP_SHORT: int = 66
     ROLLED: int = 67
     ROLL_OUT: int = 68
+    ASSIGNED: int = 70
+    EXERCISED: int = 71
+    PINNED: int = 72
+    LIQUIDATED: int = 73
     MARGIN: int = 80
     RISK_UNKNOWN: int = 81
     TRADE_DELTA: int = 82
@@ -630,6 +644,10 @@ REASONS = {
     Reason.CHEAP_SHORT: ("exit", "short bought back cheaply"),
     Reason.ROLLED: ("adjust", "untested side rolled"),
     Reason.ROLL_OUT: ("exit", "closed to be rolled out"),
+    Reason.ASSIGNED: ("exit", "assigned early: shares and what is left are closed"),
+    Reason.EXERCISED: ("exit", "exercised at expiry: its shares are closed"),
+    Reason.PINNED: ("exit", "assigned at expiry near its strike: its shares are closed"),
+    Reason.LIQUIDATED: ("exit", "the broker bought back a short on the expiry's afternoon"),
     Reason.MARGIN: ("skip", "margin: the entry does not fit the buying power"),
     Reason.RISK_UNKNOWN: ("skip", "risk unknown: a held or proposed leg has no volatility"),
     Reason.TRADE_DELTA: ("skip", "delta of one entry above its cap"),

@@ -47,7 +47,15 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
     3: (
         "book, positions, where profit came from",
         (
-            *("core.attribution", "core.exposure", "core.hedge", "core.margin", "core.portfolio", "core.positions"),
+            *(
+                "core.assignment",
+                "core.attribution",
+                "core.exposure",
+                "core.hedge",
+                "core.margin",
+                "core.portfolio",
+                "core.positions",
+            ),
             *("core.risk_manager", "core.scenario", "core.scripted", "core.smile_hedge"),
         ),
     ),

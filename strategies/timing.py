@@ -79,8 +79,8 @@ def time_exit_row(m, rules, s, expiry, opened):
 
 @njit(**HOT)
 def must_be_flat(m, rules, expiry):
-    """Whether nothing of an expiry may be held to its settlement: by rule, or because it delivers shares."""
-    return rules.expiry_rule == FLAT or m.exp[expiry].style == 0
+    """Whether nothing may be held to its settlement."""
+    return rules.expiry_rule == FLAT
 
 
 @njit(**HOT)

@@ -121,13 +121,15 @@ def market(folder: Path, *changes: Then, **drawn: Any) -> Store:
 
 
 def config_of(store: Store, **changes: Any) -> Config:
-    """Defaults, entries on Mondays alone, no fees; and changes of the strategy (exits__scope="side"), costs or risk."""
+    """Defaults, entries on Mondays alone, no fees; and changes (exits__scope="side" of the strategy, risk__margin)."""
     flags = {"market.name": store.name, "costs.fees": "none", "strategy.entry.weekdays": "mon"}
     for name, value in changes.items():
         path = name.replace("__", ".")
-        flags[path if path.startswith(("costs.", "account.", "data.", "market.", "risk.")) else f"strategy.{path}"] = (
-            value
-        )
+        flags[
+            path
+            if path.startswith(("costs.", "account.", "data.", "market.", "risk.", "assignment."))
+            else f"strategy.{path}"
+        ] = value
     return load(user_file=NO_FILE, flags=flags)
 
 

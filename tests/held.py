@@ -8,9 +8,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backtest_engine import BacktestResult
-from core.types import ALL_LEGS, EVENT_HEDGE, EVENT_SETTLEMENT, LEG_SIGN, ROLL, A, F, T
+from core.types import (
+    ALL_LEGS,
+    EVENT_ASSIGNMENT,
+    EVENT_EXERCISE,
+    EVENT_HEDGE,
+    EVENT_SETTLEMENT,
+    EVENT_SHARES,
+    LEG_SIGN,
+    MONEY_EVENTS,
+    ROLL,
+    A,
+    F,
+    T,
+)
 
 PUT_LEGS, CALL_LEGS = (0, 1), (2, 3)
+NOT_ORDERED = (EVENT_SETTLEMENT, EVENT_ASSIGNMENT, EVENT_EXERCISE)
 
 
 class Package(NamedTuple):
@@ -20,7 +34,7 @@ class Package(NamedTuple):
     decided: int  # row at which the order was decided; of a resting order the row of the entry
     trade: int
     opens: bool
-    settles: bool
+    settles: bool  # settled, assigned or exercised: nobody ordered it
     part: int  # what an adjustment closed or rolled; ALL_LEGS for entries and closes of what was left
     reason: int
     net: int  # cents per share paid, received < 0
@@ -60,7 +74,7 @@ def packages(result: BacktestResult) -> list[Package]:
     adjusted = {(a[A["row"]], a[A["trade"]]): a for a in result.adjustments.tolist()}
     groups: dict[tuple[int, int], list[list[int]]] = defaultdict(list)
     for f in result.fills.tolist():
-        if f[F["trade"]] >= 0:
+        if f[F["trade"]] >= 0 and f[F["leg"]] >= 0:
             groups[f[F["row"]], f[F["trade"]]].append(f)
     held: dict[int, dict[int, int]] = defaultdict(dict)
     found = []
@@ -78,7 +92,7 @@ def packages(result: BacktestResult) -> list[Package]:
                 decided=int(decided),
                 trade=trade,
                 opens=opens,
-                settles=fills[0][F["event"]] == EVENT_SETTLEMENT,
+                settles=any(f[F["event"]] in NOT_ORDERED for f in fills),
                 part=ALL_LEGS if a is None else a[A["part"]],
                 reason=fills[0][F["reason"]],
                 net=paid2 // 2,
@@ -113,6 +127,26 @@ def lone_shorts(legs: dict[int, int]) -> list[int]:
 def share_fills(result: BacktestResult) -> Any:
     """Fills of the hedge in shares."""
     return result.fills[(result.fills[:, F["event"]] == EVENT_HEDGE) & (result.fills[:, F["contract"]] < 0)]
+
+
+def stock_rows(result: BacktestResult, trade: int | None = None) -> Any:
+    """Fills of shares that belong to a trade (to any): deliveries at the strike and what closes them."""
+    fills = result.fills
+    own = fills[:, F["trade"]] >= 0 if trade is None else fills[:, F["trade"]] == trade
+    return fills[own & (fills[:, F["leg"]] < 0) & ~np.isin(fills[:, F["event"]], MONEY_EVENTS)]
+
+
+def carried_shares(result: BacktestResult) -> set[int]:
+    """Trades that held shares: their loss has no bound."""
+    return set(result.fills[result.fills[:, F["event"]] == EVENT_SHARES, F["trade"]].tolist())
+
+
+def exercise_shares(result: BacktestResult) -> Any:
+    """int64 per row of the run: shares that exercises left, signed, after the row's fills."""
+    change = np.zeros(result.last_row - result.first_row, np.int64)
+    own = stock_rows(result)
+    np.add.at(change, own[:, F["row"]] - result.first_row, own[:, F["quantity"]])
+    return np.cumsum(change)
 
 
 def smile_fills(result: BacktestResult) -> Any:

@@ -141,6 +141,8 @@ TABLE_EXPIRIES = ("2025-11-28", "2025-12-03", "2025-12-08", "2025-12-19")
 CARRIED_DAYS = ("2025-11-03", "2025-12-09")
 RESTLESS_DAYS = ("2025-10-20", "2025-12-03")
 RESTLESS_EXPIRIES = ("2025-10-31", "2025-11-14", "2025-11-21", "2025-11-28", "2025-12-05", "2025-12-12", "2026-01-16")
+EXDIV_DAYS = ("2025-12-10", "2025-12-23")
+EXDIV_EXPIRIES = ("2025-12-12", "2025-12-17", "2025-12-19", "2025-12-22", "2025-12-26", "2026-01-02")
 CARRIED_EXPIRIES = ("2025-11-14", "2025-11-21", "2025-11-28", "2025-12-05", "2025-12-19")
 
 
@@ -189,6 +191,17 @@ def deep_tape(name: str = "deep", seed: int = 21) -> Tape:
     lowest_highest = {"bid_size": (1, 61), "ask_size": (1, 61), "interest": (0, 1000), "volume": (0, 100)}
     depth = {name: draw.integers(*span, len(tape.chain.ts)) for name, span in lowest_highest.items()}
     return tape._replace(bars=bars, chain=tape.chain._replace(**depth))
+
+
+def exdiv_tape(name: str = "exdiv", seed: int = 41) -> Tape:
+    """Two weeks that rise by 8 % through SPY's listed ex-dividend day, 19 December 2025."""
+    sessions = sessions_over(*days_of(EXDIV_DAYS))
+    bars = drawn_bars(sessions, 0.12, seed)
+    rise = np.exp(np.linspace(0.0, 0.08, len(bars.ts)))
+    bars = Bars(bars.ts, *(np.round(column * rise, 2) for column in bars[1:5]), bars.volume)
+    chain = drawn_chain(bars.ts, bars.close, days_of(EXDIV_EXPIRIES), np.arange(270, 350) * 100, "SPY", seed + 1)
+    rates = dict.fromkeys(sessions.day.tolist(), 0.03)
+    return Tape(name, bars, damaged(chain, seed + 2), sessions, Daily({}, {}, rates))
 
 
 def until(tape: Tape, ts: int) -> Tape:
@@ -274,6 +287,7 @@ MAKERS: dict[str, Callable[[Path], Store]] = {
     "carried": lambda folder: stored(tape("carried"), folder),
     "modelled": modelled_store,
     "deep": lambda folder: stored(tape("deep"), folder),
+    "exdiv": lambda folder: stored(tape("exdiv"), folder),
     "restless": lambda folder: stored(tape("restless"), folder),
     "years": lambda folder: build_synthetic(folder / "years", 7, 330, "years"),
 }
@@ -282,6 +296,7 @@ TAPES = {
     "cash": lambda: table_tape("cash", "SPXW"),
     "carried": carried_tape,
     "deep": deep_tape,
+    "exdiv": exdiv_tape,
     "restless": restless_tape,
 }
 TO_SETTLEMENT = {
@@ -376,6 +391,16 @@ MARGINED = {
     "risk__drawdown": 0.03,
     "risk__drawdown_rest": 4,
 }
+# Nothing leaves before its expiry but what is assigned.
+UNTOUCHED = {
+    "strategy__exits__exit_dte": 0,
+    "strategy__exits__profit_frac": 1.0,
+    "strategy__exits__stop_multiple": 0.0,
+    "strategy__entry__dte_min": 2,
+    "strategy__entry__dte_target": 7,
+    "strategy__max_positions": 8,
+    "strategy__exits__expiry_rule": "settle",
+}
 # The runs that laws are held against: market, changes to SHORT_LIVED.
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "natural": ("table", {}),
@@ -404,6 +429,9 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
                              "strategy__manage__roll_out_min_credit": 0.01}),
     "hedged": ("table", {"strategy__hedge__delta_band": 4.0}),
     "smile": ("restless", SMILE),
+    "assigned": ("exdiv", UNTOUCHED),
+    "liquidated": ("exdiv", {**UNTOUCHED, "assignment__broker_liquidation": "short_leg",
+                             "assignment__pin_band": 2.0}),
     "guarded": ("table", GUARDED),
     "margined": ("modelled", MARGINED),
     "carried_rolled": ("carried", {**ROLLED, "strategy__exits__exit_breach": 0.9}),

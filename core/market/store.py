@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from core.config import PRESETS, read_yaml
 from core.errors import DataError
 from core.market.calendar import day_number, day_text
 from core.pricing.model_surface import ModelShape, shape_from_mapping
@@ -109,7 +110,7 @@ def market_of(store: Store, intraday_quotes: str = "snapshot") -> Market:
     if kind == CARRIED and intraday_quotes == "surface":
         tradable = np.asarray(columns["snap"] >= 0).astype(np.uint8)
         decide = np.full_like(decide, -1)
-    columns.update(tradable=tradable, s_decide=decide)
+    columns.update(tradable=tradable, s_decide=decide, s_dividend=dividends_of(store))
     return Market(
         kind=kind,
         row=records(ROW, columns, {}),
@@ -126,6 +127,25 @@ def market_of(store: Store, intraday_quotes: str = "snapshot") -> Market:
         signal=frozen(np.zeros((len(SIGNALS), 0))),
         gate=frozen(np.zeros((2, len(columns["ts"])), np.uint8)),
     )
+
+
+def dividends_of(store: Store) -> Any:
+    """float64 (S): $ a share for which SPY goes ex at each session's open; 0 where the market delivers no shares.
+
+    Listed ex-dates (data/presets/spy_dividends.yaml); one on a day without a session counts for the next, and outside
+    the days that the list covers it is NaN.
+    """
+    days = np.asarray(store.columns["s_day"])
+    if "SPY" not in store.manifest["roots"]:
+        return np.zeros(len(days))
+    table = read_yaml(PRESETS / "spy_dividends.yaml")
+    first, last = (day_number(text) for text in table["covered"])
+    paid = np.where((days >= first) & (days <= last), 0.0, np.nan)
+    for text, amount in table["dividends"].items():
+        s = int(np.searchsorted(days, day_number(text)))
+        if 0 < s < len(days):
+            paid[s] += amount
+    return paid
 
 
 def depth_of(store: Store) -> Any:

@@ -156,6 +156,27 @@ def _step(side, strike, dt, implicit, vol, rate, dx, american, share, payoff, va
 
 
 @njit
+def interest_saved(strike, rate, years):
+    """$ a share that paying the strike at expiry instead of today saves; an unknown rate saves nothing."""
+    return strike * (1.0 - math.exp(-rate * years)) if rate == rate else 0.0
+
+
+@njit
+def exercises_call(dividend, put_price, strike, rate, years):
+    """Whether a call is exercised on the evening before an ex-dividend day: never without a dividend.
+
+    $ a share; years from the ex-date to expiry, ACT/365; put_price : same strike, on the ex-date.
+    """
+    return dividend > 0.0 and dividend > put_price + interest_saved(strike, rate, years)
+
+
+@njit
+def exercises_put(dividend, call_price, strike, rate, years):
+    """Whether a put is exercised on an evening: the interest beats the same-strike call and tomorrow's dividend."""
+    return interest_saved(strike, rate, years) > call_price + dividend
+
+
+@njit
 def exercise_before_dividend(spot_cum, dividend, strike, years_after, vol, rate):
     """A call on the evening before its last ex-dividend date: (hold value, exercise value, whether to exercise).
 
@@ -179,5 +200,5 @@ def parity_of_dividend(spot_cum, dividend, strike, years_after, vol, rate):
     spot_ex = spot_cum - dividend
     discount = math.exp(-rate * years_after)
     put = black_price(0, spot_ex / discount, strike, years_after, vol, discount)
-    interest = strike * (1.0 - discount)
-    return dividend > put + interest, interest, put, dividend
+    interest = interest_saved(strike, rate, years_after)
+    return exercises_call(dividend, put, strike, rate, years_after), interest, put, dividend

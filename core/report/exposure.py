@@ -8,7 +8,7 @@ import numpy as np
 
 from core.exposure import DELTA, GAMMA, GREEKS, THETA, VANNA, VEGA, VOLGA, book_greeks
 from core.report.measure import closing_rows, power_share, session_range
-from core.types import EVENT_HEDGE, MULTIPLIER, SIGNAL, F, T
+from core.types import MONEY_EVENTS, MULTIPLIER, SIGNAL, F, T
 from strategies.hedging import past_vol_move, smile_moves, spot_move
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ def options_held(result: BacktestResult, rows: Any) -> Any:
 
 
 def shares_held(result: BacktestResult, rows: Any) -> Any:
-    """Shares of the hedge after each row, signed."""
-    fills = result.fills[(result.fills[:, F["event"]] == EVENT_HEDGE) & (result.fills[:, F["contract"]] < 0)]
+    """Shares of the hedge and of exercises after each row, signed."""
+    money = np.isin(result.fills[:, F["event"]], MONEY_EVENTS)
+    fills = result.fills[(result.fills[:, F["contract"]] < 0) & ~money]
     total = np.concatenate(([0], np.cumsum(fills[:, F["quantity"]])))
     return total[np.searchsorted(fills[:, F["row"]], rows, side="right")]
 

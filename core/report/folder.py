@@ -23,13 +23,12 @@ from core.report.exposure import options_held, shares_held
 from core.report.known import failing_texts, gates_of, regime_names, signals_of, strengths_of, strongest_texts
 from core.report.measure import Measured, power_share
 from core.types import (
+    ALL_LEGS,
     CALL,
     CALL_SIDE,
     CASH,
     CASH_AM,
     DRAWDOWN,
-    EVENT_HEDGE,
-    EVENT_INTEREST,
     EVENT_NAMES,
     GATE,
     KIND_NAMES,
@@ -37,6 +36,7 @@ from core.types import (
     LIQUIDATION,
     MARGIN,
     MARKS,
+    MONEY_EVENTS,
     MULTIPLIER,
     ONE_SHORT_CALL,
     ONE_SHORT_PUT,
@@ -46,6 +46,7 @@ from core.types import (
     REASONS,
     ROLL_CALL,
     ROLL_PUT,
+    SHARES,
     SIGNAL,
     SOFT,
     VERDICT,
@@ -72,6 +73,8 @@ TRACE_COLUMNS = (
 )
 ADJUSTMENT_COLUMNS = "time decided trade_id campaign_id part reason contracts net new_short new_long".split()
 PART_NAMES = {
+    ALL_LEGS: "all",
+    SHARES: "shares",
     PUT_SIDE: "put_side",
     CALL_SIDE: "call_side",
     ONE_SHORT_PUT: "short_put",
@@ -164,7 +167,8 @@ def fill_lines(result: BacktestResult, times: list[str]) -> list[str]:
     for f in result.fills.tolist():
         event = f[F["event"]]
         quantity, mid2 = f[F["quantity"]], f[F["bid"]] + f[F["ask"]]
-        is_money, is_shares = event == EVENT_INTEREST, event == EVENT_HEDGE and f[F["contract"]] < 0
+        is_money = event in MONEY_EVENTS
+        is_shares = not is_money and f[F["contract"]] < 0
         shown = times[f[F["row"]]]
         snap = f[F["snap"]]
         contract = "" if is_money else (shares if is_shares else name(f[F["contract"]]))

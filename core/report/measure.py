@@ -13,6 +13,8 @@ from core.report.funnel import funnel, funnel_figures
 from core.types import (
     CARRIED,
     CASH,
+    EVENT_ASSIGNMENT,
+    EVENT_EXERCISE,
     EVENT_FILL,
     EVENT_HEDGE,
     EVENT_INTEREST,
@@ -21,7 +23,6 @@ from core.types import (
     KIND_SURFACE,
     MARGIN,
     MARKS,
-    PHYSICAL_PM,
     PORTFOLIO,
     SOFT,
     F,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from backtest_engine import BacktestResult
     from core.market.store import Store
 
+DELIVERIES = (EVENT_ASSIGNMENT, EVENT_EXERCISE)
 FEW_TRADES = 30
 WIDE_RESIDUAL = 0.20
 SOFT_SHARE = 0.20
@@ -201,13 +203,7 @@ def warnings_of(result: BacktestResult, metrics: dict[str, Any], parts: Any) -> 
     gross = np.abs(parts[ended, :-1]).sum()
     if gross and abs(parts[ended, -1]).sum() > WIDE_RESIDUAL * gross:
         found.append(f"Greeks leave {abs(parts[ended, -1]).sum() / gross:.0%} of gross P&L unexplained.")
-    settled = result.trades[:, T["reason"]] == Reason.SETTLED
-    physical = result.market.exp.style[result.trades[:, T["expiry"]]] == PHYSICAL_PM
-    if (settled & physical).any():
-        found.append(
-            f"{int((settled & physical).sum())} structures on shares reached expiry and count at their cash value: "
-            "exercise and assignment are not modelled."
-        )
+    found += assignment_warnings(result)
     if metrics["open_trades"]:
         stuck = (
             "; their closes found no price within the width"
@@ -217,6 +213,23 @@ def warnings_of(result: BacktestResult, metrics: dict[str, Any], parts: Any) -> 
         found.append(f"{metrics['open_trades']} structures are still open at the end and count at their marks{stuck}.")
     if result.costs.order_type == FRACTION and result.costs.open_frac > 0:
         found.append(f"Packages fill {result.costs.open_frac:.0%} of the way from natural to mid: an assumption.")
+    return found
+
+
+def assignment_warnings(result: BacktestResult) -> list[str]:
+    """What exercise did to the run, and where it could not be followed."""
+    found, t = [], result.trades
+    delivered = np.unique(result.fills[np.isin(result.fills[:, F["event"]], DELIVERIES), F["trade"]])
+    if delivered.size:
+        beyond = int((t[delivered, T["pnl"]] < -(t[delivered, T["max_loss"]] + t[delivered, T["fees"]])).sum())
+        more = f"; {beyond} lost more than their largest loss at entry" if beyond else ""
+        found.append(f"{delivered.size} structures were assigned or exercised and delivered shares{more}.")
+    sessions = session_range(result)
+    unknown = np.isnan(result.market.ses.dividend[sessions])
+    if unknown.any() and result.limits.early_exercise:
+        found.append(
+            f"Ex-dividend days are not listed for {int(unknown.sum())} sessions: no call is assigned early there."
+        )
     return found
 
 

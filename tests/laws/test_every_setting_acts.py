@@ -55,6 +55,14 @@ ROLLED_OUT = {**PATIENT, "strategy.manage.roll_out": "exit_dte"}
 RESTLESS = {name.replace("__", "."): value for name, value in markets.SMILE.items() if "hedge__smile" not in name}
 DENSE = {name.replace("__", "."): value for name, value in markets.DENSE.items()}
 APART = {**DENSE, "strategy.exits.scope": "side", "strategy.entry.put_wing_scale": 2.0}  # sides left alone, unequal
+DEEP = {
+    **FLAT,
+    "strategy.entry.dte_min": 5,
+    "strategy.entry.dte_target": 8,
+    "strategy.size.contracts": 5,
+    "strategy.size.max_risk_frac": 1.0,
+}
+SETTLED = {**DEEP, "strategy.entry.dte_min": 1, "strategy.entry.dte_target": 1, "strategy.exits.expiry_rule": "settle"}
 # path: (another value, market, other settings that both runs share)
 ACTS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "market.name": ("carried", "table", {}),
@@ -222,6 +230,10 @@ ACTS: dict[str, tuple[Any, str, dict[str, Any]]] = {
     "risk.losses_in_row": (2, "table", DENSE),
     "risk.losses_rest": (1, "table", {**DENSE, "risk.losses_in_row": 2}),
     "risk.kill_from": ("2025-11-26", "table", DENSE),
+    "assignment.early": ("none", "exdiv", DEEP),
+    "assignment.share": (0.4, "exdiv", DEEP),
+    "assignment.pin_band": (20.0, "exdiv", SETTLED),
+    "assignment.broker_liquidation": ("short_leg", "exdiv", SETTLED),
     "costs.fill": ("mid", "table", {}),
     "costs.fraction": (0.5, "table", {"costs.fill": "fraction"}),
     "costs.leg_base": (0.5, "table", LEGS),
@@ -238,7 +250,7 @@ ACTS: dict[str, tuple[Any, str, dict[str, Any]]] = {
 @pytest.fixture
 def stores(monkeypatch):
     """Markets are opened by name as a command does; `synthetic` builds a small drawn market from its seed."""
-    for name in ("table", "cash", "carried", "modelled", "deep", "years", "restless"):
+    for name in ("table", "cash", "carried", "modelled", "deep", "years", "restless", "exdiv"):
         folder = markets.market(name).path.parent
     monkeypatch.setenv("QMTF_STORE_DIR", str(folder))
     build = catalog._builder

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from backtest_engine import ledger_for, run_rows, script_of
+from backtest_engine import ledger_for, run_rows, script_of, slots_of
 from core.config import ROOT
 from core.jit import NO_JIT
 from core.portfolio import new_book, note_open
@@ -26,7 +26,7 @@ def in_pieces(whole, ends):
     market, config = whole.market, whole.config
     book = new_book(
         round(config["account.starting_cash"] * 100),
-        whole.rules.max_positions,
+        slots_of(whole.rules, whole.limits),
         int((market.ses.end - market.ses.start).max()),
     )
     out = ledger_for(config, market)
