@@ -41,6 +41,7 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
             "core.lookahead",
             "core.replay",
             "core.smiles",
+            "core.stress.*",
             "core.valuation",
         ),
     ),
@@ -48,7 +49,7 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
         "book, positions, where profit came from",
         (
             *("core.attribution", "core.exposure", "core.hedge", "core.portfolio", "core.positions", "core.scripted"),
-            *("core.risk_manager", "core.scenario", "core.smile_hedge"),
+            *("core.resampling", "core.risk_manager", "core.scenario", "core.shocks", "core.smile_hedge"),
         ),
     ),
     # Costs stand beside the decisions: an exit asks what closing would cost.
