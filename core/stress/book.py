@@ -137,7 +137,7 @@ def grid_value(grid: Grid) -> dict[str, Any]:
         worst = {
             "pnl_usd": known(grid.pnl_usd[d, v, s]),
             "spot_move": grid.spot_moves[s],
-            "vol_factor": grid.vol_factors[v],
+            "vol_factor": None if np.isinf(grid.days[d]) else grid.vol_factors[v],
             "days": days_value(grid.days[d]),
         }
     return {

@@ -6,6 +6,7 @@ nothing before it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from core.market.build import BAR_MINUTES
 from core.market.calendar import NS_MINUTE, Sessions, sessions_between
 from core.market.generate import MANIFEST_OWN, SESSION_MINUTES
-from core.market.modelled import CALENDAR_REACH, DayFacts, bars_of, modelled_columns
+from core.market.modelled import CALENDAR_REACH, DayFacts, modelled_columns
 from core.market.paths import Paths
 from core.market.store import Store
 from core.market.writer import write_store
@@ -49,7 +50,7 @@ def with_volatility(store: Store, folder: Path, factor: float, what: str) -> Sto
     return written(store, folder, columns, what)
 
 
-# ---------------------------------------------------------------- gaps
+# ---------------------------------------------------------------- other paths
 
 
 def calendar_of(store: Store) -> Sessions:
@@ -65,7 +66,7 @@ def calendar_of(store: Store) -> Sessions:
     return Sessions(*(np.concatenate(pair) for pair in zip(own, later, strict=True)))
 
 
-def takes_gaps(store: Store) -> bool:
+def takes_paths(store: Store) -> bool:
     """Whether the listing of strikes can follow a changed path: five-minute bars of SPY under the modelled surface."""
     if not is_modelled_surface(store) or list(store.manifest["roots"]) != ["SPY"]:
         return False
@@ -92,23 +93,43 @@ def excess_volatility(gaps: Any) -> Any:
 def with_gaps(store: Store, folder: Path, gaps: Any, size: float, what: str) -> Store:
     """The spot opens `size` (a share, < 0 falls) away from where it would have on some sessions and stays there.
 
-    Strikes are listed around the closes of the new path. VIX is higher after each gap (excess_volatility).
+    VIX is higher after each gap (excess_volatility).
+    """
+    session = np.asarray(store.columns["session"])
+    level = np.cumprod(np.where(gaps, 1.0 + size, 1.0))[session]
+    vol = excess_volatility(gaps)[session]
+    return with_path(store, folder, lambda price: price * level, vol, vol**VIX3M_POWER, what)
+
+
+def with_turbulence(store: Store, folder: Path, factor: float, what: str) -> Store:
+    """Every log move of the spot since the start, and VIX and VIX3M, times a factor."""
+    first = close_before(store)
+    return with_path(store, folder, lambda price: first * (price / first) ** factor, factor, factor, what)
+
+
+def close_before(store: Store) -> float:
+    """The close before the first session, as it is printed."""
+    columns = store.columns
+    return round(float(columns["spot"][0] / (1.0 + columns["move"][0])), 6)
+
+
+def with_path(
+    store: Store, folder: Path, changed: Callable[[Any], Any], vix_factor: Any, vix3m_factor: Any, what: str
+) -> Store:
+    """Another path of prices; strikes are listed around its closes, options quoted anew.
+
+    changed : prices of all rows to the new ones; factors : one or by row
     """
     columns = store.columns
-    level = np.cumprod(np.where(gaps, 1.0 + size, 1.0))
-    session = np.asarray(columns["session"])
-    by_row, vol = level[session], excess_volatility(gaps)[session]
-    prices = (np.asarray(columns[name]) * by_row for name in ("open", "high", "low", "spot"))
-    paths = Paths(*prices, np.asarray(columns["vix"]) * vol)
-    ends = np.asarray(columns["s_end"])
-    before = round(float(columns["spot"][0] / (1.0 + columns["move"][0])), 6)
-    facts = DayFacts(
-        np.concatenate(([before], paths.close[ends - 1][:-1])), columns["s_rate"], columns["s_dividend_yield"]
-    )
+    prices = (changed(np.asarray(columns[name])) for name in ("open", "high", "low", "spot"))
+    paths = Paths(*prices, np.asarray(columns["vix"]) * vix_factor)
+    closes = paths.close[np.asarray(columns["s_end"]) - 1]
+    before = np.concatenate(([close_before(store)], closes[:-1]))
+    facts = DayFacts(before, columns["s_rate"], columns["s_dividend_yield"])
+    vix3m = np.asarray(columns["vix3m"]) * vix3m_factor
     shape = shape_from_mapping(store.manifest["shape"])
-    vix3m = np.asarray(columns["vix3m"]) * vol**VIX3M_POWER
-    changed = modelled_columns(calendar_of(store), paths, vix3m, facts, shape)
-    return written(store, folder, {**columns, **changed}, what)
+    built = modelled_columns(calendar_of(store), paths, vix3m, facts, shape)
+    return written(store, folder, {**columns, **built}, what)
 
 
 # ---------------------------------------------------------------- missing quotes

@@ -14,7 +14,15 @@ from core.market.store import Store
 from core.metrics import max_drawdown
 from core.report.campaigns import campaigns_of, done
 from core.report.measure import closing_rows, dollars, session_range
-from core.stress.markets import gap_sessions, is_modelled_surface, takes_gaps, with_gaps, with_missing, with_volatility
+from core.stress.markets import (
+    gap_sessions,
+    is_modelled_surface,
+    takes_paths,
+    with_gaps,
+    with_missing,
+    with_turbulence,
+    with_volatility,
+)
 
 if TYPE_CHECKING:
     from backtest_engine import BacktestResult
@@ -22,9 +30,11 @@ if TYPE_CHECKING:
 SPREADS = 2.0
 SLIPPAGE = 0.05  # $/share a package
 GAP = -0.05
+TURBULENCE = 1.5
 VOLATILITIES = (("vol_up", 1.5), ("vol_down", 0.7))
 MISSING = (("missing_10", 0.1), ("missing_50", 0.5))
 GAP_STREAM, MISSING_STREAM = 1, 2  # of the seed
+NO_PATHS = "only five-minute bars of SPY on the modelled surface can take another path"
 MOST_SPREADS, MOST_SLIPPAGE = 100.0, 100.0  # the settings' ends
 
 
@@ -79,8 +89,9 @@ def cases(result: BacktestResult, seed: int, folder: Path) -> list[Case]:
     only_costs = None if is_modelled_surface(store) else "quotes of this market are a table: only costs can be shifted"
     found = []
     for key, factor in VOLATILITIES:
-        words = f"VIX times {factor:g} and every option quoted anew, on the same path of prices"
+        words = f"VIX times {factor:g}, every option quoted anew; the path of prices stays: premium alone changes"
         found.append(Case(key, words, lambda k=key, f=factor: with_volatility(store, folder, f, k), config, only_costs))
+    found.append(turbulent_case(result, folder))
     found += [Case(key, words, None, changed) for key, words, changed in costlier(config)]
     found.append(gap_case(result, seed, folder))
     what = "rows" if is_modelled_surface(store) else "snapshots"
@@ -91,12 +102,20 @@ def cases(result: BacktestResult, seed: int, folder: Path) -> list[Case]:
     return found
 
 
+def turbulent_case(result: BacktestResult, folder: Path) -> Case:
+    """Larger moves and the volatility that goes with them."""
+    words = f"every move of the spot and VIX times {TURBULENCE:g}"
+    refused = None if takes_paths(result.store) else NO_PATHS
+    build = lambda: with_turbulence(result.store, folder, TURBULENCE, "turbulent")  # noqa: E731
+    return Case("turbulent", words, build, result.config, refused)
+
+
 def gap_case(result: BacktestResult, seed: int, folder: Path) -> Case:
     """Overnight falls at sessions drawn from the seed."""
     store = result.store
     words = f"overnight gaps of {GAP:.0%}, one in half a year on average"
-    if not takes_gaps(store):
-        return Case("gaps", words, None, result.config, "only five-minute bars of SPY on the modelled surface take gaps")
+    if not takes_paths(store):
+        return Case("gaps", words, None, result.config, NO_PATHS)
     gaps = gap_sessions(len(store.columns["s_day"]), np.random.default_rng([seed, GAP_STREAM]))
     inside = session_range(result)
     count = int(gaps[inside].sum())
@@ -107,9 +126,7 @@ def gap_case(result: BacktestResult, seed: int, folder: Path) -> Case:
     return Case("gaps", words, lambda: with_gaps(store, folder, gaps, GAP, "gaps"), result.config)
 
 
-def reruns(
-    result: BacktestResult, seed: int, folder: Path, say: Callable[[str], None]
-) -> Iterator[dict[str, Any]]:
+def reruns(result: BacktestResult, seed: int, folder: Path, say: Callable[[str], None]) -> Iterator[dict[str, Any]]:
     """The base and every rerun as JSON; figures are None where a market cannot be had."""
     from backtest_engine import run
 
