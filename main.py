@@ -296,8 +296,9 @@ def backtest_and_write(
     run_files.write_run(folder, result, measured, manifest, args.trace)
     if insight is not None:
         from core.report.html import write_html
+        from core.report.stress import small_stress
 
-        write_html(folder, result, measured, manifest, insight, painter)
+        write_html(folder, result, measured, manifest, insight, small_stress(result), painter)
     value = {"run_id": run_id, "folder": str(folder), **measured.metrics}
     show(args, value, summary_lines(result, measured.metrics, folder))
 
@@ -387,7 +388,7 @@ def run_stress(args: argparse.Namespace) -> None:
         from core.report.insight import insight_of
         from core.report.measure import measure
 
-        write_html(folder, result, measure(result), manifest, insight_of(result), stress=value)
+        write_html(folder, result, measure(result), manifest, insight_of(result), value)
     show(args, {"run_id": own_id, "folder": str(folder), **value}, stress_lines(value, folder))
 
 

@@ -49,7 +49,8 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
         "book, positions, where profit came from",
         (
             *("core.attribution", "core.exposure", "core.hedge", "core.portfolio", "core.positions", "core.scripted"),
-            *("core.resampling", "core.risk_manager", "core.scenario", "core.shocks", "core.smile_hedge"),
+            *("core.risk_manager", "core.scenario", "core.smile_hedge"),
+            *("core.resampling", "core.shocks"),
         ),
     ),
     # Costs stand beside the decisions: an exit asks what closing would cost.

@@ -30,7 +30,7 @@ from core.report.model import (
     trade_rows,
     usd,
 )
-from core.report.stress import small_stress, stress_figures, stress_values
+from core.report.stress import stress_figures, stress_values
 from core.types import DRAWDOWN, LIQUIDATION, REASONS, T
 
 if TYPE_CHECKING:
@@ -146,17 +146,16 @@ def write_html(
     measured: Measured,
     manifest: dict[str, Any],
     insight: Insight,
+    stress: dict[str, Any],
     painter: plots.Painter | None = None,
-    stress: dict[str, Any] | None = None,
 ) -> None:
     """Write report.html and equity.png into the run folder; a painter started earlier saves its start-up.
 
-    stress : what `stress` found, else the page tells what the riskiest book does under the shocks
+    stress : what `stress` found, or core.report.stress.small_stress
     """
     import jinja2
     from markupsafe import Markup
 
-    stress = small_stress(result) if stress is None else stress
     values = report_values(result, measured, manifest) | insight_values(insight) | stress_values(stress)
     curves, facts = curves_of(result), trade_facts(result)
     title = " ".join([values["market"], values["structure"], values["quotes"] if values["badge"] else ""]).strip()

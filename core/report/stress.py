@@ -121,11 +121,15 @@ def chance_lines(value: dict[str, Any]) -> list[str]:
         f"{drawn['paths']:,} paths of {drawn['days']} sessions from the run's {drawn['sessions_drawn_from']:,} days "
         f"(blocks of {drawn['mean_block_sessions']} on average), seed {drawn['seed']}",
         *outcome_lines(drawn),
+    ]
+    if "refused" in made:
+        return lines + textwrap.wrap(f"generated markets: not run, {made['refused']}", WIDTH, subsequent_indent="  ")
+    return [
+        *lines,
         f"{made['markets']} generated markets of {made['days']} sessions, {made['trades']} trades. MODELLED: "
         "Heston with jumps, no edge to be read from it",
         *outcome_lines(made),
     ]
-    return lines
 
 
 def outcome_lines(part: dict[str, Any]) -> list[str]:
@@ -231,6 +235,8 @@ def rerun_row(row: dict[str, Any]) -> list[str]:
 
 
 def chance_row(part: dict[str, Any]) -> list[str]:
+    if "refused" in part:
+        return ["generated markets", *[""] * 7, f"not run: {part['refused']}"]
     net, fall = part["net_profit"]["quantiles"], part["max_drawdown"]["quantiles"]
     count = part.get("paths", part.get("markets"))
     ends = [usd(net[name]) for name in ("5", "50", "95")]

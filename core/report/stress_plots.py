@@ -117,8 +117,7 @@ def draw_page(panel: Any, grid: dict[str, Any], cells: Any, most: float, names: 
     """One slice as coloured cells with their numbers."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    colours = LinearSegmentedColormap.from_list("loss_gain", DIVERGING)
-    colours.set_bad(COLOUR["grid"])
+    colours = LinearSegmentedColormap.from_list("loss_gain", DIVERGING).with_extremes(bad=COLOUR["grid"])
     panel.imshow(np.ma.masked_invalid(cells), cmap=colours, vmin=-most, vmax=most, aspect="auto", origin="lower")
     for (i, j), cell in np.ndenumerate(cells):
         dark = np.isfinite(cell) and abs(cell) > 0.75 * most
@@ -231,8 +230,9 @@ def write_chance(path: Path, value: dict[str, Any]) -> None:
     """Fan of drawdowns, and how deepest drawdown and net profit are spread in both kinds of chance."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    drawn, made = value["bootstrap"], value["generated"]
-    kinds = (("the run's own days", drawn, "gain"), ("MODELLED generated markets", made, "second"))
+    drawn = value["bootstrap"]
+    both = (("the run's own days", drawn, "gain"), ("MODELLED generated markets", value["generated"], "second"))
+    kinds = [kind for kind in both if "refused" not in kind[1]]
 
     def draw(canvas: Any) -> None:
         space = canvas.add_gridspec(2, 2, height_ratios=[1.15, 1])

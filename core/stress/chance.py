@@ -16,7 +16,7 @@ import numpy as np
 
 from core.config import Config
 from core.market.calendar import day_text
-from core.market.generate import MODEL, build_synthetic
+from core.market.generate import CLOSE_BEFORE, MODEL, build_synthetic
 from core.metrics import max_drawdown
 from core.report.measure import dollars
 from core.report.twin import switched_on
@@ -130,7 +130,8 @@ def generated(
             say(f"generated markets: {i + 1} of {markets}, {told - begun:.0f} s")
     return {
         "kind": "MODELLED: generated markets",
-        "method": "the whole strategy on Heston markets with jumps, quoted by the modelled surface; every row marked",
+        "method": "the whole strategy on Heston markets with jumps, quoted by the modelled surface; every row marked; "
+        f"SPY from ${CLOSE_BEFORE:g} on",
         "model": {name: float(value) for name, value in MODEL._asdict().items()},
         "markets": markets,
         "days": days,

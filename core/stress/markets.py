@@ -165,10 +165,8 @@ def without_snapshots(columns: dict[str, Any], kept: Any) -> dict[str, Any]:
     np.minimum.at(at_expiry, columns["c_expiry"], listed)
     snap = before[np.asarray(columns["snap"]) + 1] - 1
     changed = {name: column[cell] for name, column in columns.items() if name[:2] == "q_" and name not in PER_CELL}
-    changed |= {name: columns[name][kept] for name in ("q_row", "q_stick")}
+    changed |= {name: columns[name][kept] for name in ("q_row", "q_stick", "v_index") if len(columns[name])}
     changed |= {"q_base": np.cumsum(count) - count, "q_first": np.where(some, new_first, 0)}
     changed |= {"q_last": np.where(some, new_last, -1), "c_first": listed, "e_first": at_expiry, "snap": snap}
     changed["quoted"] = np.asarray(columns["quoted"]) * kept[columns["snap"]] * (np.asarray(columns["snap"]) >= 0)
-    if columns["v_index"].shape[0]:
-        changed["v_index"] = columns["v_index"][kept]
     return {name: np.asarray(column).astype(columns[name].dtype) for name, column in changed.items()}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from core.errors import DataError
+from core.errors import ConfigError, DataError
 from core.stress.book import OpenBook, book_stress, held_at, riskiest
 from core.stress.chance import bootstrap, generated
 from core.stress.events import read_events
@@ -62,5 +62,13 @@ def stressed(result: BacktestResult, plan: Plan, say: Callable[[str], None]) -> 
         **value,
         "reruns": again,
         "bootstrap": bootstrap(pnl, start, plan.paths, plan.days, plan.ruin, plan.seed),
-        "generated": generated(result.config, plan.markets, plan.days, plan.ruin, plan.seed, say),
+        "generated": on_generated_markets(result, plan, say),
     }
+
+
+def on_generated_markets(result: BacktestResult, plan: Plan, say: Callable[[str], None]) -> dict[str, Any]:
+    """chance.generated; or {'refused': words} where the settings ask for what those markets do not have."""
+    try:
+        return generated(result.config, plan.markets, plan.days, plan.ruin, plan.seed, say)
+    except ConfigError as error:
+        return {"refused": str(error)}

@@ -118,3 +118,18 @@ def test_help_shows_an_example_and_the_classic_script_is_the_same_door(capsys):
     script = [sys.executable, "scripts/backtest/run_stress_test.py", "--help"]
     done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "python main.py stress" in done.stdout
+
+
+def test_settings_that_generated_markets_cannot_follow_are_said_and_the_rest_is_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("QMTF_STORE_DIR", str(markets.market("cash").path.parent))
+    sets = [
+        item
+        for path, value in markets.TO_SETTLEMENT.items()
+        if path.startswith("strategy")
+        for item in ("--set", f"{path.replace('__', '.')}={value}")
+    ]
+    options = ["--market", "cash", *SETS, *sets, "--days", "5", "--paths", "9", "--out", str(tmp_path / "out")]
+    lines = said(capsys, "stress", *options, "--quiet").out.splitlines()
+    assert any(line.startswith("generated markets: not run, strategy.exits.expiry_rule is settle") for line in lines)
+    assert (tmp_path / "out" / "stress-chance.png").exists()
+    assert "not run: strategy.exits.expiry_rule" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

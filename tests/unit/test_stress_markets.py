@@ -56,6 +56,7 @@ def test_a_market_built_again_without_a_gap_is_the_same_bytes(name, tmp_path):
     assert takes_paths(base)
     none = np.zeros(len(base.columns["s_day"]), bool)
     assert changed(base, with_gaps(base, tmp_path, none, -0.05, "gaps")) == set()
+    # first * (price / first) may differ in its last bit
     assert changed(base, with_turbulence(base, tmp_path, 1.0, "turbulent")) <= {
         "spot",
         "open",
@@ -165,7 +166,7 @@ def test_a_snapshot_that_is_kept_says_what_it_said(name, tmp_path):
     assert untouched.isdisjoint(changed(base, other))
     quoted = np.flatnonzero(o["quoted"])
     assert quoted.tolist() == o["q_row"].tolist()
-    assert np.array_equal(o["snap"], np.cumsum(o["quoted"]) - 1)
+    assert np.array_equal(o["snap"], np.cumsum(o["quoted"], dtype=np.int64) - 1)
 
 
 @pytest.mark.parametrize("name", ["table", "carried", "modelled"])
