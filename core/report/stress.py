@@ -122,6 +122,8 @@ def chance_lines(value: dict[str, Any]) -> list[str]:
         f"(blocks of {drawn['mean_block_sessions']} on average), seed {drawn['seed']}",
         *outcome_lines(drawn),
     ]
+    if drawn["sessions_drawn_from"] < drawn["days"]:
+        lines.append("! a path is longer than the run: it repeats what little happened, and what did not is missing")
     if "refused" in made:
         return lines + textwrap.wrap(f"generated markets: not run, {made['refused']}", WIDTH, subsequent_indent="  ")
     return [

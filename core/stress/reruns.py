@@ -34,6 +34,7 @@ TURBULENCE = 1.5
 VOLATILITIES = (("vol_up", 1.5), ("vol_down", 0.7))
 MISSING = (("missing_10", 0.1), ("missing_50", 0.5))
 GAP_STREAM, MISSING_STREAM = 1, 2  # of the seed
+GIVEN_QUOTES = "the quotes of this market are given, not priced: only costs can be shifted, and quotes be left out"
 NO_PATHS = "only five-minute bars of SPY on the modelled surface can take another path"
 MOST_SPREADS, MOST_SLIPPAGE = 100.0, 100.0  # the settings' ends
 
@@ -86,7 +87,7 @@ def costlier(config: Config) -> list[tuple[str, str, Config]]:
 def cases(result: BacktestResult, seed: int, folder: Path) -> list[Case]:
     """All reruns, in the order shown."""
     store, config = result.store, result.config
-    only_costs = None if is_modelled_surface(store) else "quotes of this market are a table: only costs can be shifted"
+    only_costs = None if is_modelled_surface(store) else GIVEN_QUOTES
     found = []
     for key, factor in VOLATILITIES:
         words = f"VIX times {factor:g}, every option quoted anew; the path of prices stays: premium alone changes"

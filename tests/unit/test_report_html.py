@@ -190,7 +190,7 @@ def written(folder, changes=None, warnings=(NASTY,), share_modelled=0.0, **made)
     folder.mkdir(exist_ok=True)
     result = small_result(folder, **made)
     measured = small_measured(result, warnings, share_modelled)
-    stress = small_stress(markets.run_named("natural"))
+    stress = small_stress(markets.run_named("natural") if len(result.trades) else result)
     write_html(folder, result, measured, small_manifest(result, **(changes or {})), small_insight(result), stress)
     return (folder / "report.html").read_text(encoding="utf-8"), measured
 
