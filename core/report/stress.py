@@ -174,11 +174,11 @@ def write_stress(folder: Path, value: dict[str, Any], manifest: dict[str, Any], 
 
 def small_stress(result: BacktestResult) -> dict[str, Any]:
     """What every report says of its riskiest book; {'unknown': words} where nothing can be said."""
-    from core.stress.book import book_stress, riskiest
+    from core.stress.book import RISKIEST, book_stress, riskiest
     from core.stress.events import read_events
 
     try:
-        return book_stress(result, riskiest(result), read_events(), "the largest sum of maximum losses of all rows")
+        return book_stress(result, riskiest(result), read_events(), RISKIEST)
     except DataError as error:
         return {"unknown": str(error)}
 

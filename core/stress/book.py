@@ -7,6 +7,7 @@ that moment makes every sum it is in unknown (NaN); how many there are is told.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ VOL_FACTORS = (0.7, 0.85, 1.0, 1.25, 1.5, 2.0, 2.5)
 AT_EXPIRY = np.inf  # each leg at its own
 DAYS = (0.0, 1.0, 5.0, 21.0, AT_EXPIRY)
 STILL = Shock(0.0, 1.0, 0.0, 0.0, 0.0)
+RISKIEST = "the first row with the largest sum of maximum losses"
 MOST_LOOKED_AT = 500  # rows of one open risk that are tried for known volatilities
 
 
@@ -128,25 +130,35 @@ def days_value(days: float) -> float | str:
     return "expiry" if np.isinf(days) else days
 
 
+def worst_cell(grid: Grid) -> dict[str, Any] | None:
+    """The largest loss to the cent; of equal ones the smallest move, then the fewest days, then the calmest vol."""
+    cents = np.round(grid.pnl_usd, 2)
+    if not np.isfinite(cents).any():
+        return None
+    ties = np.argwhere(cents == np.nanmin(cents)).tolist()
+
+    def rank(at: list[int]) -> tuple[float, float, float]:
+        days, factor, move = grid.days[at[0]], grid.vol_factors[at[1]], grid.spot_moves[at[2]]
+        return abs(move), days, abs(math.log(factor))
+
+    d, v, s = min(ties, key=rank)
+    return {
+        "pnl_usd": known(grid.pnl_usd[d, v, s]),
+        "spot_move": grid.spot_moves[s],
+        "vol_factor": None if np.isinf(grid.days[d]) else grid.vol_factors[v],
+        "days": days_value(grid.days[d]),
+    }
+
+
 def grid_value(grid: Grid) -> dict[str, Any]:
     """The grid and its worst cell; unknown cells are None and counted."""
-    unknown = int((~np.isfinite(grid.pnl_usd)).sum())
-    worst = None
-    if unknown < grid.pnl_usd.size:
-        d, v, s = np.unravel_index(np.nanargmin(grid.pnl_usd), grid.pnl_usd.shape)
-        worst = {
-            "pnl_usd": known(grid.pnl_usd[d, v, s]),
-            "spot_move": grid.spot_moves[s],
-            "vol_factor": None if np.isinf(grid.days[d]) else grid.vol_factors[v],
-            "days": days_value(grid.days[d]),
-        }
     return {
         "spot_moves": list(grid.spot_moves),
         "vol_factors": list(grid.vol_factors),
         "days": [days_value(days) for days in grid.days],
         "pnl_usd": [[[known(cell) for cell in line] for line in page] for page in grid.pnl_usd],
-        "worst": worst,
-        "unknown_cells": unknown,
+        "worst": worst_cell(grid),
+        "unknown_cells": int((~np.isfinite(grid.pnl_usd)).sum()),
         "cells": grid.pnl_usd.size,
     }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.errors import ConfigError, DataError
-from core.stress.book import OpenBook, book_stress, held_at, riskiest
+from core.stress.book import RISKIEST, OpenBook, book_stress, held_at, riskiest
 from core.stress.chance import bootstrap, generated
 from core.stress.events import read_events
 from core.stress.reruns import daily_pnl, reruns
@@ -31,7 +31,7 @@ class Plan(NamedTuple):
 def book_at(result: BacktestResult, at: str | None) -> tuple[OpenBook, str]:
     """(book, why this one). A DataError where nothing is open, with the hours nearest to it that hold something."""
     if at is None:
-        return riskiest(result), "the largest sum of maximum losses of all rows"
+        return riskiest(result), RISKIEST
     from core.explain import parse_time, row_at
 
     row = row_at(result.store, result.config, parse_time(at))

@@ -15,10 +15,12 @@ from core.report.stress import book_lines, grid_lines, shock_lines, small_stress
 from core.report.stress_plots import short
 from core.shocks import Shock
 from core.stress.book import (
+    AT_EXPIRY,
     DAYS,
     SPOT_MOVES,
     STILL,
     VOL_FACTORS,
+    Grid,
     book_stress,
     grid_of,
     grid_value,
@@ -27,6 +29,7 @@ from core.stress.book import (
     profits,
     riskiest,
     values,
+    worst_cell,
 )
 from core.stress.events import event_of, read_events, term_exponent
 from core.types import CALL, T
@@ -118,6 +121,16 @@ def test_at_expiry_the_grid_is_the_payoff_and_its_worst_the_payoffs_worst(drawn)
     worst = grid_value(grid_of(result, book))["worst"]
     assert worst["pnl_usd"] == pytest.approx(least - now, abs=0.01)
     assert (worst["days"], worst["vol_factor"]) == ("expiry", None)
+
+
+def test_of_equal_losses_the_one_that_is_nearest_is_named():
+    table = np.zeros((2, 2, 3))
+    table[0, 1, 0] = table[1, 0, 2] = table[1, 1, 2] = -5.001
+    table[0, 0, 0] = -5.0  # the same to the cent
+    grid = Grid((1.0, AT_EXPIRY), (0.7, 1.0), (-0.2, 0.0, 0.1), table)
+    assert worst_cell(grid) == {"pnl_usd": -5.0, "spot_move": 0.1, "vol_factor": None, "days": "expiry"}
+    table[0, 0, 2] = table[0, 1, 2] = -5.0
+    assert worst_cell(grid) == {"pnl_usd": -5.0, "spot_move": 0.1, "vol_factor": 1.0, "days": 1.0}
 
 
 def test_a_higher_volatility_costs_the_seller_where_the_spot_stands(drawn):
@@ -225,6 +238,19 @@ def test_facts_are_those_of_the_daily_series(kit):
         for name, table in (("spot", spy), ("vol", vix), ("vol3m", vix3m)):
             for number in event.facts[name] or ():
                 assert np.nanmin(np.abs(table - number)) < 0.006, (event.key, name, number)
+
+
+def test_the_skew_of_february_2018_is_that_of_its_quotes(kit):
+    """Out-of-the-money SPXW of 28 February at the closes of 02-02 and 02-05: strikes 2450 (put) and 2800 (call)."""
+    chain = pd.read_parquet(kit / "spxw_chain_eod_2018.parquet")
+    vols = {}
+    for strike, right in ((2450.0, "put"), (2800.0, "call")):
+        mine = chain[(chain.strike == strike) & (chain.type == right)].set_index("date")
+        vols[strike] = mine.iv["2018-02-05"] / mine.iv["2018-02-02"]
+    spot = chain[chain.date == "2018-02-05"].underlying.iloc[0]
+    below, above = (10.0 * math.log(spot / strike) for strike in vols)
+    slope = (vols[2450.0] - vols[2800.0]) / (below - above) / np.mean(list(vols.values()))
+    assert next(e for e in EVENTS if e.key == "february_2018").shock.skew == pytest.approx(slope, abs=0.005)
 
 
 @pytest.mark.parametrize(
