@@ -91,7 +91,7 @@ def test_every_cell_of_the_grid_is_blacks_price_of_the_moved_legs(drawn):
         Shock(-0.08, 1.9, 0.35, 0.12, 3.0),
         Shock(-0.20, 4.1, 0.27, 0.2, 1.0),
         Shock(0.05, 0.8, 0.5, -0.1, 40.0),
-        Shock(-0.03, 1.5, 0.3, 6.0, 0.0),  # the tilt of the calls ends at its least
+        Shock(0.03, 4.0, 0.0, 20.0, 0.0),  # the tilt of the calls ends at its least
     ],
 )
 def test_term_and_skew_move_each_leg_as_stated(drawn, shock):

@@ -58,6 +58,13 @@ def test_the_bootstrap_keeps_the_mean_and_the_length_of_blocks():
     assert kept == pytest.approx(1.0 - 1.0 / MEAN_BLOCK, abs=0.01)
 
 
+def test_days_stay_together_in_blocks():
+    """Fifty good days, then fifty bad: forty days drawn one by one end within 6.3 of 0, in blocks of ten within 24."""
+    pnl = np.repeat([1.0, -1.0], 50)
+    net = np.array(bootstrap(pnl, START, 2000, 40, 0.5, 9)["net_profit_by_path"])
+    assert 17.0 < net.std() < 27.0
+
+
 def test_one_seed_gives_one_answer_and_another_another():
     pnl = np.random.default_rng(1).normal(0.0, 10.0, 60)
     one, same, other = (bootstrap(pnl, START, 50, 20, 0.5, seed) for seed in (4, 4, 5))

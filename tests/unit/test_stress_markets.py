@@ -114,6 +114,7 @@ def test_contracts_listed_before_a_gap_are_those_of_the_market_without_it(tmp_pa
 def test_gaps_are_drawn_in_order_of_time_and_volatility_falls_back():
     assert gap_sessions(2000, drawing())[:700].tolist() == gap_sessions(700, drawing()).tolist()
     assert 8 < gap_sessions(2000, drawing()).sum() < 26  # 16 on average
+    assert not any(gap_sessions(1, drawing(seed))[0] for seed in range(600))  # nothing comes before the first
     excess = excess_volatility(np.array([False, True] + [False] * 20))
     assert excess[:3].tolist() == [1.0, 1.5, pytest.approx(1.0 + 0.5 * 0.5**0.1)]
     assert excess[11] == pytest.approx(1.25)
