@@ -493,4 +493,4 @@ def warm() -> None:
     attribute(market, out.t_int[:0], out.f_int[:0], 0, np.zeros((0, len(PARTS))))
     none = np.zeros(0, np.int64)
     book_greeks(market, none, none, none, none, none, none, np.zeros((0, len(GREEKS))))
-    shocked_book(market, 0, none, none, np.zeros((0, len(Shock._fields))), np.zeros((0, 0)))
+    shocked_book(market, 0, none, none, np.zeros((0, len(Shock._fields))), np.zeros((0, 0)), np.zeros((0, 0)))

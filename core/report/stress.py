@@ -63,13 +63,19 @@ def book_lines(value: dict[str, Any]) -> list[str]:
 
 
 def shock_lines(value: dict[str, Any]) -> list[str]:
-    lines = ["", f"{'moves of the past':40}{'spot':>8}{'vol':>8}{'days':>6}{'P&L':>12}{'of equity':>11}"]
+    head = f"{'moves of the past':40}{'spot':>8}{'vol':>8}{'strikes':>9}{'days':>6}{'P&L':>12}{'of equity':>11}"
+    lines = ["", head]
     for s in value["shocks"]:
         share = "n/a" if s["share_of_equity"] is None else f"{100 * s['share_of_equity']:+.2f} %"
-        numbers = f"{100 * s['spot_move']:>+7.1f}%{'x' + format(s['vol_factor'], '.2f'):>8}{s['days']:>6g}"
+        factors = f"{factor_text(s['vol_factor']):>8}{factor_text(s['strike_factor_mean']):>9}"
+        numbers = f"{100 * s['spot_move']:>+7.1f}%{factors}{s['days']:>6g}"
         worst = "  worst" if s["key"] == value["worst_shock"] else ""
         lines.append(f"{s['name']:40}{numbers}{or_na(s['pnl_usd']):>12}{share:>11}{worst}")
-    return lines
+    return [*lines, "vol: VIX, of the money before and after; strikes: each option's own volatility, mean of the book"]
+
+
+def factor_text(factor: float | None) -> str:
+    return "n/a" if factor is None else f"x{factor:.2f}"
 
 
 def grid_lines(value: dict[str, Any]) -> list[str]:
@@ -226,7 +232,8 @@ def shock_row(s: dict[str, Any]) -> list[str]:
     share = "n/a" if s["share_of_equity"] is None else f"{100 * s['share_of_equity']:+.2f}%"
     move = f"{100 * s['spot_move']:+.1f}%"
     vol = f"{s['vol_from']:g} to {s['vol_to']:g} (x{s['vol_factor']:.2f})"
-    return [s["name"], move, vol, f"{s['term']:.2f}", f"{s['skew']:g}", f"{s['days']:g}", or_na(s["pnl_usd"]), share]
+    strikes, term = factor_text(s["strike_factor_mean"]), f"{s['term']:.2f}"
+    return [s["name"], move, vol, strikes, term, f"{s['skew']:g}", f"{s['days']:g}", or_na(s["pnl_usd"]), share]
 
 
 def rerun_row(row: dict[str, Any]) -> list[str]:

@@ -50,7 +50,7 @@ def painted(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) 
 
 
 def shock_label(shock: dict[str, Any]) -> str:
-    return f"{shock['name']}\nspot {100 * shock['spot_move']:+.1f} %, vol x{shock['vol_factor']:.2f}"
+    return f"{shock['name']}\nspot {100 * shock['spot_move']:+.1f} %, VIX x{shock['vol_factor']:.2f}"
 
 
 def draw_bars(panel: Any, names: list[str], values: list[float | None], form: Callable[[float], str]) -> None:
@@ -266,7 +266,7 @@ def shock_figure(shocks: list[dict[str, Any]]) -> Figure:
     """Bars of the past shocks."""
     names = [s["name"] for s in shocks]
     numbers = [s["pnl_usd"] for s in shocks]
-    hints = [f"spot {100 * s['spot_move']:+.1f} %, vol x{s['vol_factor']:.2f}, {s['days']:g} days" for s in shocks]
+    hints = [f"spot {100 * s['spot_move']:+.1f} %, VIX x{s['vol_factor']:.2f}, {s['days']:g} days" for s in shocks]
     bars = {
         **{"type": "bar", "orientation": "h", "y": names, "x": numbers, "customdata": hints, "showlegend": False},
         "marker": {"color": ["@gain" if (value or 0.0) >= 0.0 else "@loss" for value in numbers]},

@@ -96,11 +96,17 @@ def riskiest(result: BacktestResult) -> OpenBook:
 # ---------------------------------------------------------------- values
 
 
+def repriced(result: BacktestResult, book: OpenBook, shocks: list[Shock]) -> tuple[Any, Any]:
+    """($ of each holding under each shock, factor of its volatility), float64 (shocks, holdings); NaN unknown."""
+    out, factors = np.empty((2, len(shocks), len(book.contracts)))
+    table = np.array(shocks, np.float64)
+    shocked_book(result.market, book.row, book.contracts, book.quantity, table, out, factors)
+    return out, factors
+
+
 def values(result: BacktestResult, book: OpenBook, shocks: list[Shock]) -> Any:
-    """$ of each holding under each shock, float64 (shocks, holdings); NaN unknown."""
-    out = np.empty((len(shocks), len(book.contracts)))
-    shocked_book(result.market, book.row, book.contracts, book.quantity, np.array(shocks, np.float64), out)
-    return out
+    """$ of each holding under each shock."""
+    return repriced(result, book, shocks)[0]
 
 
 def profits(result: BacktestResult, book: OpenBook, shocks: list[Shock]) -> Any:
@@ -163,8 +169,10 @@ def grid_value(grid: Grid) -> dict[str, Any]:
     }
 
 
-def event_value(event: Event, pnl_usd: float, equity_usd: float) -> dict[str, Any]:
+def event_value(event: Event, pnl_usd: float, factors: Any, equity_usd: float) -> dict[str, Any]:
+    """One move of the past on the book; factors: of the volatility of each holding."""
     shock = event.shock
+    mean = float(np.mean(factors)) if len(factors) else np.nan
     return {
         "key": event.key,
         "name": event.name,
@@ -173,6 +181,7 @@ def event_value(event: Event, pnl_usd: float, equity_usd: float) -> dict[str, An
         "vol_to": event.facts["vol"][1],
         "vol_factor": round(shock.vol_factor, 6),
         "vol_factor_3m": None if event.vol_factor_3m is None else round(event.vol_factor_3m, 6),
+        "strike_factor_mean": round(mean, 6) if np.isfinite(mean) else None,
         "term": round(shock.term, 6),
         "skew": shock.skew,
         "days": shock.days,
@@ -234,8 +243,9 @@ def book_stress(result: BacktestResult, book: OpenBook, events: list[Event], cho
             f"market '{result.store.name}' knows no volatility of the book at {described['time'][:16]}; give another "
             "--at, or a market with two-sided quotes"
         )
-    totals = profits(result, book, [event.shock for event in events]).sum(axis=1)
-    shocks = [event_value(e, pnl, described["equity_usd"]) for e, pnl in zip(events, totals.tolist(), strict=True)]
+    moves = [event.shock for event in events]
+    table = zip(events, profits(result, book, moves).sum(axis=1), repriced(result, book, moves)[1], strict=True)
+    shocks = [event_value(event, pnl, factors, described["equity_usd"]) for event, pnl, factors in table]
     worst = min((s for s in shocks if s["pnl_usd"] is not None), key=lambda s: s["pnl_usd"], default=None)
     return {
         "book": described,

@@ -51,7 +51,7 @@ def event_of(key: str, facts: dict[str, Any], assumed_term: float, where: str) -
         raise ConfigError(f"{where}: shock '{key}' moves vol and vol3m apart; its term cannot be computed")
     term = assumed_term if quarter is None else term_exponent(vol, quarter)
     move = factor_of(facts["spot"]) - 1.0
-    shock = Shock(move, vol, term, float(facts["skew"]), float(facts["days"]))
+    shock = Shock(move, vol, term, float(facts["skew"]), float(facts["days"]), slide=1.0)
     return Event(key, str(facts["name"]), shock, quarter, facts)
 
 

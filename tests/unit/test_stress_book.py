@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from core.errors import ConfigError, DataError
 from core.payoff import payoff_cents, payoff_range_cents
+from core.quotes import leg_greeks
 from core.report.stress import book_lines, grid_lines, shock_lines, small_stress
 from core.report.stress_plots import short
 from core.shocks import Shock
@@ -27,6 +28,7 @@ from core.stress.book import (
     held_at,
     open_risk,
     profits,
+    repriced,
     riskiest,
     values,
     worst_cell,
@@ -56,6 +58,10 @@ def black(call, spot, strike, years, vol):
     return sign * (spot * norm.cdf(sign * d) - strike * norm.cdf(sign * (d - deviation)))
 
 
+def vol_of(call, strike, years, price):
+    return brentq(lambda v: black(call, hand.SPOT, strike, years, v) - price, 0.01, 3.0)
+
+
 def by_hand(result, book, shock):
     """P&L of the hand-drawn condor under a shock, $: its volatilities from its prices, then the formula."""
     m, total = result.market, 0.0
@@ -63,12 +69,17 @@ def by_hand(result, book, shock):
     for c, quantity in zip(book.contracts.tolist(), book.quantity.tolist(), strict=True):
         call, strike = m.con.right[c] == CALL, m.con.strike[c] / 100.0
         price = hand.CONDOR[hand.contract_name(m, c)][1] / 100.0
-        vol = brentq(lambda v, k=strike, s=call, p=price: black(s, hand.SPOT, k, years, v) - p, 0.01, 3.0)
+        vol = vol_of(call, strike, years, price)
         left = years - shock.days / 365.0
         spot = hand.SPOT * (1.0 + shock.move)
         power = (30.0 / max(365.0 * left, 7.0)) ** shock.term
         below = min(max(math.log(spot / strike) / 0.10, -2.0), 2.0)
-        factor = math.exp(math.log(shock.vol_factor) * power) * max(1.0 + shock.skew * below, 0.25)
+        slide = 1.0
+        if shock.slide:  # the hand-drawn smile: straight between its strikes, level beyond them
+            strikes = [float(name[1:]) for name in hand.CONDOR]
+            smile = [vol_of(n[0] == "C", float(n[1:]), years, hand.CONDOR[n][1] / 100.0) for n in hand.CONDOR]
+            slide = np.interp(hand.SPOT, strikes, smile) / np.interp(spot, strikes, smile)
+        factor = slide * math.exp(math.log(shock.vol_factor) * power) * max(1.0 + shock.skew * below, 0.25)
         total += 100 * quantity * (black(call, spot, strike, left, vol * factor) - price)
     return total
 
@@ -91,6 +102,9 @@ def test_every_cell_of_the_grid_is_blacks_price_of_the_moved_legs(drawn):
         Shock(-0.08, 1.9, 0.35, 0.12, 3.0),
         Shock(-0.20, 4.1, 0.27, 0.2, 1.0),
         Shock(0.05, 0.8, 0.5, -0.1, 40.0),
+        Shock(-0.03, 1.6, 0.3, 0.05, 2.0, 1.0),
+        Shock(-0.15, 2.2, 0.3, 0.0, 2.0, 1.0),  # the new money lies below the last strike
+        Shock(0.06, 0.8, 0.3, 0.0, 2.0, 1.0),
         Shock(0.03, 4.0, 0.0, 20.0, 0.0),  # the tilt of the calls ends at its least
     ],
 )
@@ -137,6 +151,22 @@ def test_a_higher_volatility_costs_the_seller_where_the_spot_stands(drawn):
     result, book = drawn
     line = grid_of(result, book).pnl_usd[0][:, SPOT_MOVES.index(0.0)]
     assert (np.diff(line) < 0.0).all()
+
+
+@pytest.mark.parametrize("name", ["carried", "modelled"])
+def test_a_slide_gives_the_new_money_the_stated_multiple_of_the_old(name):
+    """Wherever the spot goes, to the strike of any leg of one expiry, the volatility there comes out the same."""
+    result = markets.run_named(name)
+    book, m = riskiest(result), result.market
+    money = {}
+    for j, c in enumerate(book.contracts.tolist()):
+        move = m.con.strike[c] / 100.0 / float(m.row.spot[book.row]) - 1.0
+        _, factors = repriced(result, book, [Shock(move, 1.7, 0.0, 0.0, 0.0, 1.0), Shock(0.0, 1.7, 0.0, 0.0, 0.0, 1.0)])
+        assert factors[1, j] == pytest.approx(1.7)
+        assert factors[0, j] != pytest.approx(1.7, rel=1e-3)
+        money.setdefault(int(m.con.expiry[c]), []).append(factors[0, j] * leg_greeks(m, c, book.row)[5])
+    for several in money.values():
+        assert len(several) > 2 and several == pytest.approx([several[0]] * len(several))
 
 
 def test_shares_of_the_hedge_move_with_the_spot(drawn):
@@ -240,17 +270,39 @@ def test_facts_are_those_of_the_daily_series(kit):
                 assert np.nanmin(np.abs(table - number)) < 0.006, (event.key, name, number)
 
 
-def test_the_skew_of_february_2018_is_that_of_its_quotes(kit):
-    """Out-of-the-money SPXW of 28 February at the closes of 02-02 and 02-05: strikes 2450 (put) and 2800 (call)."""
+def smile_of(chain, day):
+    """(forward by put-call parity, {strike: volatility of the out-of-the-money quote}) of SPXW of 28 February 2018."""
+    mine = chain[(chain.date == day) & (chain.bid > 0.05)]
+    mid = {side: ((q.bid + q.ask) / 2).set_axis(q.strike) for side, q in mine.groupby("type")}
+    near = [k for k in mid["put"].index if abs(k - mine.underlying.iloc[0]) < 40 and k in mid["call"].index]
+    forward = float(np.median([k + mid["call"][k] - mid["put"][k] for k in near]))
+    years = (pd.Timestamp("2018-02-28") - pd.Timestamp(day)).days / 365
+    smile = {}
+    for strike in range(2375, 2801, 25):
+        call = strike >= forward
+        price = mid["call" if call else "put"].get(strike)
+        if price is not None:
+            smile[strike] = brentq(lambda v, k=strike, s=call, p=price: black(s, forward, k, years, v) - p, 0.02, 3.0)
+    return forward, smile
+
+
+def test_february_2018_moved_every_strike_by_one_factor_and_the_money_by_more(kit):
+    """What `skew` and `slide` say of 2018-02-05 is in its quotes."""
     chain = pd.read_parquet(kit / "spxw_chain_eod_2018.parquet")
-    vols = {}
-    for strike, right in ((2450.0, "put"), (2800.0, "call")):
-        mine = chain[(chain.strike == strike) & (chain.type == right)].set_index("date")
-        vols[strike] = mine.iv["2018-02-05"] / mine.iv["2018-02-02"]
-    spot = chain[chain.date == "2018-02-05"].underlying.iloc[0]
-    below, above = (10.0 * math.log(spot / strike) for strike in vols)
-    slope = (vols[2450.0] - vols[2800.0]) / (below - above) / np.mean(list(vols.values()))
-    assert next(e for e in EVENTS if e.key == "february_2018").shock.skew == pytest.approx(slope, abs=0.005)
+    (old, before), (new, after) = smile_of(chain, "2018-02-02"), smile_of(chain, "2018-02-05")
+    strikes = sorted(before.keys() & after.keys())
+    ratio = np.array([after[k] / before[k] for k in strikes])
+    slope = -0.1 * np.polyfit(np.log(strikes), ratio / ratio.mean(), 1)[0]
+    event = next(e for e in EVENTS if e.key == "february_2018")
+    assert event.shock.skew == pytest.approx(slope, abs=0.02)
+
+    def at(smile, strike):
+        return np.interp(strike, list(smile), list(smile.values()))
+
+    money_to_money, slide = at(after, new) / at(before, old), at(before, new) / at(before, old)
+    assert money_to_money == pytest.approx(2.26, abs=0.03)
+    assert slide == pytest.approx(1.40, abs=0.02)
+    assert ratio.mean() == pytest.approx(money_to_money / slide, abs=0.02)
 
 
 @pytest.mark.parametrize(
