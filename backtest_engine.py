@@ -54,6 +54,7 @@ from core.risk_manager import (
     review,
 )
 from core.scripted import ScriptedOrder, replay, script_of, script_row
+from core.shocks import Shock, shocked_book
 from core.smile_hedge import attend_smile, mark_smile, smile_row
 from core.types import (
     ALL_LEGS,
@@ -572,3 +573,4 @@ def warm() -> None:
     attribute(market, out.t_int[:0], out.f_int[:0], 0, np.zeros((0, len(PARTS))))
     none = np.zeros(0, np.int64)
     book_greeks(market, none, none, none, none, none, none, np.zeros((0, len(GREEKS))))
+    shocked_book(market, 0, none, none, np.zeros((0, len(Shock._fields))), np.zeros((0, 0)), np.zeros((0, 0)))

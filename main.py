@@ -4,6 +4,7 @@
     python main.py data import standard ...     make a market from your own files
     python main.py price                        a condor under every model: value, greeks, chances
     python main.py calibrate --date 2018-12-31  smiles of a market's chain, and how well models fit them
+    python main.py stress                       what would have hurt: past shocks, worse markets, chance
     python main.py lookahead                    whether the newest run knew the future
     python main.py explain --at '2018-02-05 15:45'  one decision of it in words and numbers
     python main.py config show                  the effective settings and where each comes from
@@ -28,6 +29,8 @@ from core.errors import ConfigError, DataError, QuantorError
 
 INTERRUPTED = 130
 MOST_CUTS = 1000
+MOST_PATHS, MOST_MARKETS, MOST_DAYS = 20_000, 1000, 2520
+MARKETS, QUICK_MARKETS = 50, 10
 REPORTS = ("html", "none")
 FORMATS = ("standard", "classic", "optionsdx", "ivolatility", "orats", "cboe", "generic", "mids", "outcomes")
 
@@ -74,11 +77,36 @@ def build_parser() -> Parser:
     backtest.add_argument("--trace", action="store_true", help="also write trace.csv, a row per bar")
     backtest.add_argument("--out", metavar="DIR", help="run folder (default reports/<run id>)")
     common(backtest)
+    add_stress_parser(commands)
     add_run_parsers(commands)
     add_pricing_parsers(commands)
     add_data_parser(commands)
     add_config_parser(commands)
     return parser
+
+
+def add_stress_parser(commands: Any) -> None:
+    stress = commands.add_parser(
+        "stress",
+        help="an open book and a strategy under shocks, on worse markets and by chance",
+        description="Run the backtest once, or take a run already made (--run). Then: moves of the past and a grid of "
+        "spot, volatility and time on the open book; the strategy again at worse volatility, costs, gaps and quotes; "
+        "paths drawn from its own days, and generated markets (MODELLED).",
+        epilog="example: python main.py stress --preset weekly --at '2018-02-02 15:00' --quick",
+    )
+    market_options(stress)
+    stress.add_argument("--run", metavar="ID", help="stress a run already made: its id or folder, no market options")
+    stress.add_argument("--at", metavar="TIME", help="New York time of the book (default: the largest open risk)")
+    stress.add_argument("--paths", metavar="N", type=int, default=1000, help="bootstrapped paths, 1 to 20000 (1000)")
+    stress.add_argument("--generated", metavar="N", type=int, help="generated markets, 1 to 1000 (50, --quick 10)")
+    stress.add_argument("--quick", action="store_true", help="10 generated markets")
+    stress.add_argument("--days", metavar="N", type=int, default=252, help="sessions of each, 5 to 2520 (252)")
+    stress.add_argument(
+        "--ruin", metavar="X", type=float, default=0.5, help="ruin: equity at or below this share of the start (0.5)"
+    )
+    stress.add_argument("--report", default="html", metavar="LIST", help="html (default, with pictures) or none")
+    stress.add_argument("--out", metavar="DIR", help="run folder (default reports/<run id>)")
+    common(stress)
 
 
 def chain_options(parser: argparse.ArgumentParser) -> None:
@@ -268,8 +296,9 @@ def backtest_and_write(
     run_files.write_run(folder, result, measured, manifest, args.trace)
     if insight is not None:
         from core.report.html import write_html
+        from core.report.stress import small_stress
 
-        write_html(folder, result, measured, manifest, insight, painter)
+        write_html(folder, result, measured, manifest, insight, small_stress(result), painter)
     value = {"run_id": run_id, "folder": str(folder), **measured.metrics}
     show(args, value, summary_lines(result, measured.metrics, folder))
 
@@ -302,6 +331,65 @@ def past_run(args: argparse.Namespace) -> tuple[Path, settings.Config, Any]:
     if compiling is not None:
         compiling.wait()
     return found
+
+
+def plan_of(args: argparse.Namespace, seed: int) -> Any:
+    """How much --paths, --generated, --days and --ruin ask for."""
+    from core.stress.whole import Plan
+
+    markets = args.generated if args.generated is not None else (QUICK_MARKETS if args.quick else MARKETS)
+    limits = (("paths", args.paths, 1, MOST_PATHS), ("generated", markets, 1, MOST_MARKETS))
+    for name, value, low, high in (*limits, ("days", args.days, 5, MOST_DAYS)):
+        if not low <= value <= high:
+            raise ConfigError(f"--{name} is {value}; give {low} to {high}")
+    if not 0.0 <= args.ruin < 1.0:
+        raise ConfigError(f"--ruin is {args.ruin:g}; it is a share of the starting cash, so 0 <= x < 1 (0.5: half)")
+    return Plan(args.at, args.paths, markets, args.days, args.ruin, seed)
+
+
+def stressed_run(args: argparse.Namespace) -> tuple[str | None, settings.Config, Any]:
+    """(id of the run if it was made before, settings, market), with the engine compiled."""
+    if args.run is not None:
+        given = [name for name in ("market", "start", "end", "config", "preset", "set", "seed") if getattr(args, name)]
+        if given:
+            raise ConfigError(f"--run brings its own market and settings; leave out --{', --'.join(given)}")
+        folder, config, store = past_run(args)
+        return folder.name, config, store
+    from core.market.catalog import open_market
+
+    config = effective(args)
+    compiling = compile_if_cold(teller(args))
+    store = open_market(config["market.name"], config["market.seed"], teller(args))
+    if compiling is not None:
+        compiling.wait()
+    return None, config, store
+
+
+def run_stress(args: argparse.Namespace) -> None:
+    started = dt.datetime.now(dt.UTC)
+    if args.report not in REPORTS:
+        raise ConfigError(f"--report is {args.report!r}; give one of: {', '.join(REPORTS)}")
+    plan_of(args, 0)  # a mistake in it is told before anything is built
+    run_id, config, store = stressed_run(args)
+    import backtest_engine
+    from core.report import folder as run_files
+    from core.report.stress import stress_lines, write_stress
+    from core.stress.whole import stressed
+
+    plan = plan_of(args, config["market.seed"])
+    result = backtest_engine.run(store, config)
+    value = stressed(result, plan, teller(args))
+    folder, own_id = run_files.run_folder(args.out, "stress", config.hash(), started)
+    manifest = run_files.manifest_of(result, own_id, started, run_files.log_trial(config.hash(), store.hash))
+    manifest = {**manifest, "stressed_run": run_id, "stress": plan._asdict()}
+    write_stress(folder, value, manifest, args.report == "html")
+    if args.report == "html":
+        from core.report.html import write_html
+        from core.report.insight import insight_of
+        from core.report.measure import measure
+
+        write_html(folder, result, measure(result), manifest, insight_of(result), value)
+    show(args, {"run_id": own_id, "folder": str(folder), **value}, stress_lines(value, folder))
 
 
 def run_lookahead(args: argparse.Namespace) -> None:
@@ -510,6 +598,7 @@ def quoted_subject(args: argparse.Namespace, wanted: Any) -> Any:
 
 COMMANDS = {
     "backtest": run_backtest,
+    "stress": run_stress,
     "lookahead": run_lookahead,
     "explain": run_explain,
     "price": run_price,

@@ -41,22 +41,16 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
             "core.lookahead",
             "core.replay",
             "core.smiles",
+            "core.stress.*",
             "core.valuation",
         ),
     ),
     3: (
         "book, positions, where profit came from",
         (
-            *(
-                "core.assignment",
-                "core.attribution",
-                "core.exposure",
-                "core.hedge",
-                "core.margin",
-                "core.portfolio",
-                "core.positions",
-            ),
-            *("core.risk_manager", "core.scenario", "core.scripted", "core.smile_hedge"),
+            *("core.assignment", "core.attribution", "core.exposure", "core.hedge", "core.margin", "core.portfolio"),
+            *("core.positions", "core.resampling", "core.risk_manager", "core.scenario", "core.scripted"),
+            *("core.shocks", "core.smile_hedge"),
         ),
     ),
     # Costs stand beside the decisions: an exit asks what closing would cost.

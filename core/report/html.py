@@ -30,6 +30,7 @@ from core.report.model import (
     trade_rows,
     usd,
 )
+from core.report.stress import stress_figures, stress_values
 from core.types import DRAWDOWN, LIQUIDATION, REASONS, T
 
 if TYPE_CHECKING:
@@ -145,20 +146,24 @@ def write_html(
     measured: Measured,
     manifest: dict[str, Any],
     insight: Insight,
+    stress: dict[str, Any],
     painter: plots.Painter | None = None,
 ) -> None:
-    """Write report.html and equity.png into the run folder; a painter started earlier saves its start-up."""
+    """Write report.html and equity.png into the run folder; a painter started earlier saves its start-up.
+
+    stress : what `stress` found, or core.report.stress.small_stress
+    """
     import jinja2
     from markupsafe import Markup
 
-    values = report_values(result, measured, manifest) | insight_values(insight)
+    values = report_values(result, measured, manifest) | insight_values(insight) | stress_values(stress)
     curves, facts = curves_of(result), trade_facts(result)
     title = " ".join([values["market"], values["structure"], values["quotes"] if values["badge"] else ""]).strip()
     painter = painter or plots.Painter()
     painter.draw(folder / "equity.png", *curves[:4], title)
     data = {
         "palette": plots.PALETTE,
-        "figures": figures_of(result, measured, curves, facts, insight),
+        "figures": figures_of(result, measured, curves, facts, insight) | stress_figures(stress),
         "trades": {"columns": TRADE_COLUMNS, "rows": trade_rows(result, facts)},
     }
     environment = jinja2.Environment(

@@ -34,6 +34,7 @@ from core.report.model import (
     trade_rows,
     verdict_of,
 )
+from core.report.stress import small_stress
 from core.report.twin import Difference
 from core.types import (
     CALL,
@@ -61,6 +62,7 @@ from core.types import (
     T,
     dtype_of,
 )
+from tests import markets
 
 SESSIONS, BARS = 3, 78
 FIRST_DAY = day_number("2018-01-30")  # Tuesday to Thursday: two months
@@ -128,6 +130,7 @@ def small_result(folder, trades=TRADES, quotes="real"):
         config=settings.load(),
         market=small_market(),
         rules=None,
+        limits=None,
         costs=None,
         first_row=0,
         last_row=rows,
@@ -187,7 +190,8 @@ def written(folder, changes=None, warnings=(NASTY,), share_modelled=0.0, **made)
     folder.mkdir(exist_ok=True)
     result = small_result(folder, **made)
     measured = small_measured(result, warnings, share_modelled)
-    write_html(folder, result, measured, small_manifest(result, **(changes or {})), small_insight(result))
+    stress = small_stress(markets.run_named("natural") if len(result.trades) else result)
+    write_html(folder, result, measured, small_manifest(result, **(changes or {})), small_insight(result), stress)
     return (folder / "report.html").read_text(encoding="utf-8"), measured
 
 

@@ -1,0 +1,1 @@
+"""Stress: what would have hurt. An open book under shocks, the strategy on worse markets, and the play of chance."""
