@@ -348,6 +348,16 @@ CONFIG = {
         # the kill switch is thrown at this session's first bar [New York date]
         "kill_from": None,
     },
+    "assignment": {
+        # whether holders exercise shorts early where that pays them [rational | none]
+        "early": "rational",
+        # of the contracts that such an evening assigns, rounded up [0.01 to 1 share]
+        "share": 1.0,
+        # a short so near its strike at expiry is assigned anyway [0 to 20 $]
+        "pin_band": 0.0,
+        # fault: from 15:30 on the expiry's day the broker buys back a short that is in the money or within 1 % [none | short_leg]
+        "broker_liquidation": "none",
+    },
     "costs": {
         # how packages fill between natural and mid [natural | mid | fraction | leg_count | limit]
         "fill": "natural",

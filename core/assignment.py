@@ -66,7 +66,6 @@ from core.types import (
     MODEL,
     MULTIPLIER,
     PHYSICAL_PM,
-    SHARES,
     SHORT_CALL,
     SHORT_PUT,
     Reason,
@@ -258,7 +257,7 @@ def expire(m, limits, book, out, p, r):
     slot = book.slot[p]
     s = m.exp[slot.expiry].session
     settle = int(math.floor(m.ses[s].settle * 100.0 + 0.5))
-    reason = Reason.SETTLED
+    reason, paid = Reason.SETTLED, slot.paid
     for leg in range(LEGS):
         c = slot.legs[leg]
         if c < 0:
@@ -278,13 +277,13 @@ def expire(m, limits, book, out, p, r):
         close_slot(book, out, p, r, reason)
     else:
         book.slot[p].last_mid2 = -2 * slot.stock * spot_cents(m, r - 1)
-        note_part(m, book, out, p, r, ALL_LEGS, -slot.stock * settle, reason)
+        note_part(m, book, out, p, r, ALL_LEGS, slot.paid - paid, reason)
     return reason
 
 
 @njit(**INNER)
 def close_stock(m, book, out, p, r):
-    """Sell or buy back the shares of slot p at row r's price and half a spread; what options are left stay."""
+    """Sell or buy back the shares of slot p at row r's price and half a spread; returns their net, cents paid."""
     slot = book.slot[p]
     side = -slot.stock
     mid = spot_cents(m, r)
@@ -299,8 +298,7 @@ def close_stock(m, book, out, p, r):
     book.slot[p].stock = 0
     if no_legs(slot):
         close_slot(book, out, p, r, slot.closing)
-    else:
-        note_part(m, book, out, p, r, SHARES, side * price, slot.closing)
+    return side * price
 
 
 @njit(**INNER)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.assignment import close_stock, endangered, expire, leave, liquidation_row, no_legs
+from core.assignment import close_stock, endangered, expire, leave, liquidation_row, no_legs, note_part
 from core.costs import limit_cents, net_cents, package
 from core.jit import HOT, INNER, njit
 from core.portfolio import (
@@ -55,6 +55,7 @@ from core.types import (
     ROLL_CALL,
     ROLL_PUT,
     ROLL_UNTESTED,
+    SHARES,
     SHORT_ASK,
     SHORT_CALL,
     SHORT_PUT,
@@ -562,10 +563,14 @@ def attend(m, rules, limits, costs, book, out, p, s, r0, r):
         reason = book.slot[p].closing
         book.head.closed_trade = book.slot[p].trade
         if book.slot[p].stock != 0 and r > book.slot[p].decided and m.row[r].minute <= m.ses[s].close:
-            close_stock(m, book, out, p, r)
+            shares_net = close_stock(m, book, out, p, r)
             if book.slot[p].trade < 0:
                 after_close(m, rules, book, out, p, r, reason)
                 return reason
+            if fill_close(m, rules, costs, book, out, p, r, reason):
+                return reason
+            note_part(m, book, out, p, r, SHARES, shares_net, reason)
+            return reason
         if no_legs(book.slot[p]):
             return Reason.CLOSE_WORKING
         if r > book.slot[p].decided and fill_close(m, rules, costs, book, out, p, r, reason):

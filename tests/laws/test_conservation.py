@@ -94,10 +94,10 @@ def test_starting_cash_and_the_fills_give_the_cash_of_every_row(name, files):
 
 
 def shares_at(run: Files) -> list[int]:
-    """Shares of the hedge on every row, signed, by the rows of fills.csv."""
+    """Shares of the hedge and of exercises on every row, signed, by the rows of fills.csv."""
     change: dict[str, int] = defaultdict(int)
     for fill in run.fills:
-        if fill["event"] == "hedge" and fill["multiplier"] == "1":
+        if fill["contract"] and fill["multiplier"] == "1":
             change[fill["time"]] += held_quantity(fill)
     return list(accumulate(change[row["time"]] for row in run.equity))
 
@@ -174,23 +174,26 @@ def test_credit_and_debit_of_a_trade_are_those_of_its_fills(name, files):
         opened = [fill for fill in own if fill["time"] == trade["entry_time"]]
         later = [fill for fill in own if fill["time"] > trade["entry_time"]]
         assert own == opened + later
-        assert Decimal(trade["credit"]) == -paid(opened)
+        assert Decimal(trade["credit"]) == -paid(opened, trade)
         if trade["exit_time"]:
-            assert Decimal(trade["debit"]) == paid(later)
+            assert Decimal(trade["debit"]) == paid(later, trade)
             assert later[-1]["time"] == trade["exit_time"]
         times = {a["time"] for a in run.adjustments if a["trade_id"] == trade["trade_id"]}
         assert {fill["time"] for fill in later} == times | ({trade["exit_time"]} - {""})
-        assert {int(f["quantity"]) for f in own} == {int(trade["contracts"])}
-        assert all(expiry_right_strike(f["contract"])[0] == trade["expiry"] for f in own)
+        options = [f for f in own if f["multiplier"] == "100"]
+        assert {int(f["quantity"]) for f in options} == {int(trade["contracts"])}
+        assert all(expiry_right_strike(f["contract"])[0] == trade["expiry"] for f in options)
         for column, side, right in COLUMNS:
             legs = [f for f in opened if f["side"] == side and expiry_right_strike(f["contract"])[1] == right]
             strikes = [Decimal(expiry_right_strike(f["contract"])[2]) / 100 for f in legs]
             assert strikes == ([Decimal(trade[column])] if trade[column] else [])
 
 
-def paid(fills: list[dict[str, str]]) -> Decimal:
-    """What fills cost per share, $; received < 0."""
-    return -sum((SIGN[f["side"]] * Decimal(f["price"]) for f in fills), Decimal(0))
+def paid(fills: list[dict[str, str]], trade: dict[str, str]) -> Decimal:
+    """What fills of options and shares cost per share of a trade, $; received < 0. Dividends are no part of a price."""
+    priced = [f for f in fills if f["event"] != "dividend"]
+    amounts = (SIGN[f["side"]] * Decimal(f["price"]) * int(f["quantity"]) * int(f["multiplier"]) for f in priced)
+    return -sum(amounts, Decimal(0)) / (100 * int(trade["contracts"]))
 
 
 # The legs that an adjustment closes, and those that it opens: side and right of each, in the order of the fills.
@@ -214,12 +217,18 @@ def test_adjustments_agree_with_their_fills(name, files):
         trade = trades[a["trade_id"]]
         seen.add((a["time"], a["trade_id"]))
         fills = [f for f in run.fills if f["trade_id"] == a["trade_id"] and f["time"] == a["time"]]
-        legs = [(f["side"], expiry_right_strike(f["contract"])[1]) for f in fills]
-        assert sorted(legs) == sorted(PARTS[a["part"]])
-        assert Decimal(a["net"]) == paid(fills)
-        assert {f["quantity"] for f in fills} == {a["contracts"]} == {trade["contracts"]}
+        options = [f for f in fills if f["multiplier"] == "100"]
+        legs = [(f["side"], expiry_right_strike(f["contract"])[1]) for f in options]
+        ordered = {f["event"] for f in fills} == {"fill"}
+        if a["part"] in PARTS:
+            assert sorted(legs) == sorted(PARTS[a["part"]])
+            assert {f["quantity"] for f in options} == {a["contracts"]} == {trade["contracts"]}
+        else:
+            assert (a["part"] == "shares" and options == []) or (a["part"] == "all" and not ordered)
+        assert Decimal(a["net"]) == paid(fills, trade)
         assert a["campaign_id"] == trade["campaign_id"]
-        assert trade["entry_time"] <= a["decided"] < a["time"]
+        assert trade["entry_time"] <= a["decided"] <= a["time"]
+        assert a["decided"] < a["time"] or not ordered or a["reason"] == "liquidated"
         assert trade["exit_time"] == "" or a["time"] < trade["exit_time"]
         if a["part"].startswith("roll"):
             new = [Decimal(expiry_right_strike(f["contract"])[2]) / 100 for f in fills[2:]]
@@ -241,8 +250,9 @@ def test_nothing_is_left_of_a_closed_trade(name, files):
     alone = Counter((a["trade_id"], a["part"]) for a in run.adjustments if a["part"].startswith("short"))
     assert set(alone.values()) <= {1}
     for trade in run.trades:
-        own = {contract: q for (key, contract), q in held.items() if key == trade["trade_id"] and q}
+        own = {contract: q for (key, contract), q in held.items() if key == trade["trade_id"] and q and contract}
         assert bool(own) == (trade["exit_time"] == "")
+        own.pop("SPY", None)
         for right, part in (("P", "short_put"), ("C", "short_call")):
             left = sum(q for contract, q in own.items() if expiry_right_strike(contract)[1] == right)
             assert left == (int(trade["contracts"]) * alone[trade["trade_id"], part] if own else 0)

@@ -66,7 +66,7 @@ def test_an_ex_dividend_evening_by_hand(tmp_path):
     assert trade[T["pnl"]] < -trade[T["max_loss"]]  # wider than wing less credit: the dividend
     balances(result)
     parts = result.adjustments[:, [A["part"], A["net"], A["reason"]]].tolist()
-    assert parts == [[0b0100, -53_000, Reason.ASSIGNED], [0b100000, 56_001, Reason.ASSIGNED]]
+    assert parts == [[0b0100, -53_000, Reason.ASSIGNED]]  # the shares go with the rest, in the trade's own close
     assert orders(ran(store, **HELD, assignment__early="none")) == [ENTERED]
 
 
@@ -84,6 +84,18 @@ def test_the_shares_are_carried_and_marked_with_the_spot(tmp_path):
 
 
 @pytest.mark.parametrize("first", ["06-20 09:35", "06-23 09:35"])
+def test_shares_are_closed_at_once_though_an_option_cannot_be(tmp_path):
+    """The wing has no quote on the first bars: the shares do not wait for it, and it follows when it is quoted."""
+    gone = Then("06-20 09:35", {"C540": NO_QUOTE}, spot=560.0)
+    back = Then("06-20 10:00", {"C540": 2010})
+    store = market(tmp_path, Then("06-18 12:00", DEEP_CALL, spot=560.0), gone, back, days=DAYS, contracts=WITH_PUT)
+    result = ran(store, **HELD)
+    assert [e[0] for e in cash_events(result)[3:]] == ["06-20 09:40", "06-20 10:00", "06-20 10:00", "06-20 10:00"]
+    assert result.adjustments[:, [A["part"], A["net"]]].tolist() == [[0b0100, -53_000], [0b100000, 56_001]]
+    assert result.trades[0, T["pnl"]] == -96_810
+    balances(result)
+
+
 def test_no_other_evening_than_the_listed_one_counts(first, tmp_path):
     """In the money only after the ex-date's own opening: nobody exercises a call for a dividend that has gone."""
     store = market(tmp_path, Then(first, DEEP_CALL, spot=560.0), days=DAYS, contracts=WITH_PUT)

@@ -36,6 +36,7 @@ from core.report.model import (
 )
 from core.report.stress import small_stress
 from core.report.twin import Difference
+from core.risk_manager import NO_LIMITS
 from core.types import (
     CALL,
     CASH,
@@ -115,7 +116,7 @@ def small_result(folder, trades=TRADES, quotes="real"):
         "written": "2020-01-01",
         "roots": {"SPY": {"multiplier": 100}},
     }
-    values, codes = np.zeros((4, rows), np.int64), np.zeros((2, rows), np.uint8)
+    values, codes = np.zeros((5, rows), np.int64), np.zeros((2, rows), np.uint8)
     values[CASH] = 10_000_000 - (300 * np.sin(np.arange(rows) / 40.0) * 100).astype(np.int64) * bool(trades)
     values[LIQUIDATION] = values[CASH] - 500
     values[DRAWDOWN] = np.maximum.accumulate(values[CASH]) - values[CASH]
@@ -130,7 +131,7 @@ def small_result(folder, trades=TRADES, quotes="real"):
         config=settings.load(),
         market=small_market(),
         rules=None,
-        limits=None,
+        limits=NO_LIMITS,
         costs=None,
         first_row=0,
         last_row=rows,
@@ -159,6 +160,7 @@ def small_measured(result, warnings=(NASTY,), share_modelled=0.0):
         ),
         open_trades=len(result.trades) - len(done),
         other={
+            **{"buying_power_share_max": 0.2, "buying_power_share_mean": 0.1, "margin_max": 2_000.0},
             **{"fees": 1.2, "slippage_paid": 12.5, "interest": 0.0, "break_even_slippage_per_package": -0.75},
             **{"break_even_slippage_half_spreads": None, "share_fills_modelled": share_modelled},
             **{
@@ -202,7 +204,8 @@ def small_insight(result):
     signal[SIGNAL["regime"]] = np.where(np.arange(rows) < 2 * BARS, RANGE, HIGH_VOL)
     campaigns = done(campaigns_of(result))
     curve = np.array([1.0, np.nan, -3.0])
-    exposure = Exposure(np.arange(1, 4) * BARS - 1, *[curve] * 6, np.array([0, 5, 5]), np.array([True, False, False]))
+    held, over = np.array([0, 5, 5]), np.array([True, False, False])
+    exposure = Exposure(np.arange(1, 4) * BARS - 1, *[curve] * 6, held, 100.0 * curve, 0.1 * curve, over)
     figures = dict.fromkeys(("net_profit", "sharpe", "psr", "trades", "effective_trades", "max_drawdown"))
     difference = Difference(0.01, -0.01, 0.03, 0.2)._asdict()
     part = {"start": "2018-01-30", "end": "2018-01-31", "full": figures, "mechanical": figures}
