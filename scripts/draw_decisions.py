@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from core.report.funnel import FILLS, ORDERS, STAGES
-from core.types import REASON_NAMES, REASONS
+from core.types import REASON_NAMES, REASONS, Reason
 
 INK, RULE, STOP, GO = "#1c2430", "#8d99a8", "#f3dfd0", "#d8e9f4"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#a3578c", "#e69f00", "#56b4e9", "#5b6672")  # after Okabe and Ito
+EXIT_STAGE = "no exit on the bar"
 COLUMNS = 6  # of boxes on the way of an entry
 FUZZY = "data/presets/fuzzy/quantor.yaml"
 SCALES, FLOORS, TARGETS = (0.0, 0.5, 1.0), (0.5, 0.25), (0.15, 0.10)
@@ -29,7 +30,9 @@ def facts(root: Path) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "entry.png": [[name, [REASON_NAMES[code] for code in reasons]] for name, reasons in STAGES],
         "exits.png": [
-            [REASON_NAMES[code], kind, words] for code, (kind, words) in REASONS.items() if kind in ("exit", "adjust")
+            [REASON_NAMES[code], kind, words]
+            for code, (kind, words) in REASONS.items()
+            if kind in ("exit", "adjust") or (kind == "halt" and code != Reason.LOSSES_IN_ROW)
         ],
     }
     if (root / FUZZY).exists():
@@ -99,6 +102,13 @@ def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float]) -> N
     axes.annotate("", end, start, arrowprops=line, zorder=2)
 
 
+def many(name: str, reasons: list[str]) -> str:
+    """More reasons than a box has lines: the exits have a picture of their own, others are told by number."""
+    if name == EXIT_STAGE:
+        return f"{len(reasons)} reasons: exits.png"
+    return "\n".join([*reasons[:2], f"and {len(reasons) - 2} more"])
+
+
 def draw_entry(stages: list[Any]) -> Any:
     """A bar's way to a fill, row by row and back; in each box the reasons that stop it there."""
     most = max(len(reasons) for _, reasons in stages if len(reasons) <= 3)
@@ -111,7 +121,7 @@ def draw_entry(stages: list[Any]) -> Any:
         row, column = divmod(i, COLUMNS)
         column = column if row % 2 == 0 else COLUMNS - 1 - column  # there and back
         at.append((0.15 + step[0] * (column + 0.5), 0.1 + step[1] * (row + 0.5)))
-        text = "\n".join(reasons) if len(reasons) <= 3 else f"{len(reasons)} reasons: exits.png"
+        text = "\n".join(reasons) if len(reasons) <= 3 else many(name, reasons)
         _box(axes, *at[-1], size, STOP if reasons else GO, name, text)
     for (x0, y0), (x1, y1) in pairwise(at):
         if y0 == y1:

@@ -83,7 +83,6 @@ def test_the_shares_are_carried_and_marked_with_the_spot(tmp_path):
     balances(result)
 
 
-@pytest.mark.parametrize("first", ["06-20 09:35", "06-23 09:35"])
 def test_shares_are_closed_at_once_though_an_option_cannot_be(tmp_path):
     """The wing has no quote on the first bars: the shares do not wait for it, and it follows when it is quoted."""
     gone = Then("06-20 09:35", {"C540": NO_QUOTE}, spot=560.0)
@@ -96,6 +95,7 @@ def test_shares_are_closed_at_once_though_an_option_cannot_be(tmp_path):
     balances(result)
 
 
+@pytest.mark.parametrize("first", ["06-20 09:35", "06-23 09:35"])
 def test_no_other_evening_than_the_listed_one_counts(first, tmp_path):
     """In the money only after the ex-date's own opening: nobody exercises a call for a dividend that has gone."""
     store = market(tmp_path, Then(first, DEEP_CALL, spot=560.0), days=DAYS, contracts=WITH_PUT)
