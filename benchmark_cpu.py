@@ -5,9 +5,10 @@
 Prints a table and writes reports/benchmark.json. The workload trades: two years of five-minute bars
 (39,312) of a generated market, with 1, 5 and 20 condors open at a time, on tabulated and on modelled
 quotes, without and with the intelligence (INTELLIGENCE below: filters, breach chances by the closed form,
-scaled sizes, every kind of exit, rolls, a hedge). Timed: decisions, fills, marks, equity, drawdown, reason
-codes. Timed apart: the signal columns. Not timed: attribution, greeks, trace, export. Compare ratios to the
-yardstick (a plain sum over the same columns), not single times.
+scaled sizes, every kind of exit, rolls, a hedge), and with the risk manager's caps and halts on top
+(RISK). Timed: decisions, fills, marks, equity, drawdown, reason codes. Timed apart: the signal columns.
+Not timed: attribution, greeks, trace, export. Compare ratios to the yardstick (a plain sum over the same
+columns), not single times.
 """
 
 from __future__ import annotations
@@ -73,6 +74,19 @@ INTELLIGENCE: dict[str, Any] = {
     "manage__tested_action": "roll_untested",
     "manage__roll_out": "exit_dte",
     "hedge__delta_band": 200.0,
+}
+# Every cap, halt and check on, so wide that five condors stay open.
+RISK: dict[str, Any] = {
+    **dict.fromkeys(("trade_delta", "trade_gamma", "trade_vega", "trade_theta"), 1e5),
+    **dict.fromkeys(("book_delta", "book_gamma", "book_vega", "book_theta"), 1e5),
+    **dict.fromkeys(("trade_loss", "book_loss"), 1e8),
+    "book_contracts": 10_000,
+    "expiry_loss": 0.9,
+    "shock_loss": 0.9,
+    "daily_loss": 0.5,
+    "drawdown": 0.9,
+    "losses_in_row": 100,
+    "margin": "alpaca",
 }
 STORES = {"modelled": "benchmark-modelled", "tabulated": "benchmark-tabulated"}
 
@@ -140,6 +154,11 @@ def intelligent(condors: int) -> Config:
     return workload(condors).with_values(source="benchmark", **changes)
 
 
+def guarded(condors: int) -> Config:
+    """And with every cap of the risk manager, its halts and margin."""
+    return intelligent(condors).with_values(source="benchmark", **{f"risk__{k}": v for k, v in RISK.items()})
+
+
 def signals_case(store: Store, repeats: int) -> dict[str, float]:
     """Nanoseconds a bar of all signal columns, fuzzy score, regimes and gates, one core, warm."""
     market, config = market_of(store), intelligent(1)
@@ -204,13 +223,16 @@ def private_mb() -> float | None:
     return sum(int(parts[1]) for parts in lines if parts[0] in ("Private_Dirty:",)) / 1024.0
 
 
+KINDS = {"engine": "", "engine_with_intelligence": ", all on", "engine_with_risk": ", and risk"}
+
+
 def measured(quick: bool) -> dict[str, Any]:
     repeats = 3 if quick else REPEATS
     values, out = np.arange(39_312, dtype=np.int64), np.empty(39_312, np.int64)
     stores = markets()
-    engine, full = (
+    engine, full, safe = (
         {kind: {str(n): engine_case(store, make(n), repeats) for n in CONDORS} for kind, store in stores.items()}
-        for make in (workload, intelligent)
+        for make in (workload, intelligent, guarded)
     )
     return {
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
@@ -218,6 +240,7 @@ def measured(quick: bool) -> dict[str, Any]:
         "yardstick": {"rows_per_s": len(values) / best_seconds(lambda: yardstick(values, out), 50)},
         "engine": engine,
         "engine_with_intelligence": full,
+        "engine_with_risk": safe,
         "signals": {kind: signals_case(store, repeats) for kind, store in stores.items()},
         "pricing": pricing_speed.measured(repeats),
         "startup": startup(quick),
@@ -231,7 +254,7 @@ def table(found: dict[str, Any]) -> list[str]:
     lines = [
         f"{'engine':19} {'condors':>7} {'open':>6} {'trades':>7} {'M bars/s':>9} {'ns/bar':>8} {'x yardstick':>12}"
     ]
-    for engine, suffix in (("engine", ""), ("engine_with_intelligence", ", all on")):
+    for engine, suffix in KINDS.items():
         for kind, cases in found[engine].items():
             for condors, case in cases.items():
                 speed = case["bars_per_s"]
