@@ -210,16 +210,21 @@ def fill_entry(m, rules, limits, costs, book, out, r):
 def book_rows(m, limits, book, out, r0, r, r_end):
     """Book rows [r, r_end) of a session on which the set of open structures does not change.
 
-    Returns (row after the last one booked, reason): a halt ends the stretch with the row that it begins on.
+    Returns (row after the last one booked, reason): a halt ends the stretch with the row that it begins on, and a
+    smile hedge that is watched for one, whose marks carry a state, is booked row by row.
     """
     if r >= r_end:
         return r_end, Reason.NONE
-    halted = Reason.NONE
-    if limits.daily_loss_share > 0.0 or limits.drawdown_share > 0.0:
-        sum_rows(m, book, out, r0, r, r_end, False)
+    watched, halted = limits.daily_loss_share > 0.0 or limits.drawdown_share > 0.0, Reason.NONE
+    if watched and book.head.smile_held:
+        r_end = r + 1
+    mark_rows(m, book, out, r0, r, r_end)
+    if watched:
         j, halted = halted_row(limits, book, out.rows[MARKS, r:r_end], out.codes[SOFT, r:r_end])
         r_end = min(r_end, r + j + 1)
-    sum_rows(m, book, out, r0, r, r_end, True)
+    for p in range(book.slot.shape[0]):
+        if book.slot[p].trade >= 0:
+            keep_extremes(book, out, p, r - r0, r_end - r)
     cash, marks, drawdown = book.head.cash, out.rows[MARKS, r:r_end], out.rows[DRAWDOWN, r:r_end]
     out.rows[MARGIN, r:r_end] = book.head.margin
     peak = book.head.peak
@@ -233,8 +238,8 @@ def book_rows(m, limits, book, out, r0, r, r_end):
 
 
 @njit(**INNER)
-def sum_rows(m, book, out, r0, r, r_end, keep):
-    """Cash, marks, liquidation value and softness of rows [r, r_end); keep: the slots' extremes follow."""
+def mark_rows(m, book, out, r0, r, r_end):
+    """Cash, marks, liquidation value and softness of rows [r, r_end)."""
     n = r_end - r
     cash = book.head.cash
     marks, liquidation = out.rows[MARKS, r:r_end], out.rows[LIQUIDATION, r:r_end]
@@ -245,7 +250,7 @@ def sum_rows(m, book, out, r0, r, r_end, keep):
     soft[:] = 0
     for p in range(book.slot.shape[0]):
         if book.slot[p].trade >= 0:
-            book_slot(book, out, p, r - r0, n, marks, liquidation, soft, keep)
+            book_slot(book, p, r - r0, n, marks, liquidation, soft)
     if book.head.shares != 0:
         mark_shares(m, book, r, n, marks, liquidation)
     if book.head.smile_held:
@@ -253,14 +258,13 @@ def sum_rows(m, book, out, r0, r, r_end, keep):
 
 
 @njit(**HOT)
-def book_slot(book, out, p, j0, n, marks, liquidation, soft, keep):
-    """Add slot p's marks on n rows of the scratch from j0 on; keep: its extremes and last mark follow."""
+def book_slot(book, p, j0, n, marks, liquidation, soft):
+    """Add slot p's marks on n rows of the scratch from j0 on."""
     slot = book.slot[p]
     mid_cents = (MULTIPLIER // 2) * slot.contracts
     natural_cents = MULTIPLIER * slot.contracts
     mid2 = book.path[MID2, p, j0 : j0 + n]
     natural = book.path[NATURAL_CENTS, p, j0 : j0 + n]
-    least, most = mid2[0], mid2[0]
     for j in range(n):  # one result per loop, so that each vectorises
         marks[j] -= mid_cents * mid2[j]
     for j in range(n):
@@ -269,12 +273,19 @@ def book_slot(book, out, p, j0, n, marks, liquidation, soft, keep):
         usable = book.path[USABLE_ROW, p, j0 : j0 + n]
         for j in range(n):
             soft[j] |= usable[j] != USABLE
-    if not keep:
-        return
+
+
+@njit(**HOT)
+def keep_extremes(book, out, p, j0, n):
+    """Follow slot p's worst and best open P&L and its last mark over n rows of the scratch from j0 on."""
+    slot = book.slot[p]
+    mid2 = book.path[MID2, p, j0 : j0 + n]
+    least, most = mid2[0], mid2[0]
     for j in range(n):
         least = min(least, mid2[j])
     for j in range(n):
         most = max(most, mid2[j])
+    mid_cents = (MULTIPLIER // 2) * slot.contracts
     paid = out.t_int[slot.trade, T_PNL]
     slot.mae = min(slot.mae, paid - mid_cents * most)
     slot.mfe = max(slot.mfe, paid - mid_cents * least)
@@ -434,6 +445,7 @@ def run_rows(m, rules, limits, costs, book, out, script, t0, t1):
             quiet_verdicts(m, out, r, end, first, last, ready, inside, outside)
             if halted != Reason.NONE:
                 begin_halt(m, rules, limits, book, s, r0, end - 1, r1, halted)
+            if halted != Reason.NONE or end < stop:
                 r = end
                 continue
             if stop < r1:

@@ -131,27 +131,28 @@ def open_loss(m, book, x):
 
 
 @njit(**INNER)
-def shock_of_leg(m, c, r, move, vol_factor):
-    """$ per share that contract c gains if the spot moves at once and its volatility is multiplied."""
-    return shocked_value(m, c, r, move, vol_factor, 0.0) - shocked_value(m, c, r, 0.0, 1.0, 0.0)
+def add_shocks(m, limits, c, r, contracts, out):
+    """Add to out (one per SHOCK_MOVES) the $ that `contracts` of c gain if the spot moves and volatilities respond."""
+    before = shocked_value(m, c, r, 0.0, 1.0, 0.0)
+    for k in range(len(SHOCK_MOVES)):
+        after = shocked_value(m, c, r, SHOCK_MOVES[k], response(limits, SHOCK_MOVES[k]), 0.0)
+        out[k] += MULTIPLIER * contracts * (after - before)
 
 
 @njit(**INNER)
-def shock_of_book(m, book, r, move, vol_factor):
-    """$ that everything held gains if the spot moves at once and volatilities are multiplied."""
-    gain = all_shares(book) * move * m.row[r].spot
+def add_open_shocks(m, limits, book, r, out):
+    """add_shocks of everything held."""
+    for k in range(len(SHOCK_MOVES)):
+        out[k] += all_shares(book) * SHOCK_MOVES[k] * m.row[r].spot
     if book.head.smile_held:
         for i in range(SMILE_LEGS):
             if book.head.smile_quantity[i] != 0:
-                shock = shock_of_leg(m, book.head.smile_contract[i], r, move, vol_factor)
-                gain += MULTIPLIER * book.head.smile_quantity[i] * shock
+                add_shocks(m, limits, book.head.smile_contract[i], r, book.head.smile_quantity[i], out)
     for p in range(book.slot.shape[0]):
         for leg in range(LEGS if book.slot[p].trade >= 0 else 0):
             c = book.slot[p].legs[leg]
             if c >= 0:
-                shock = shock_of_leg(m, c, r, move, vol_factor)
-                gain += LEG_SIGN[leg] * MULTIPLIER * book.slot[p].contracts * shock
-    return gain
+                add_shocks(m, limits, c, r, LEG_SIGN[leg] * book.slot[p].contracts, out)
 
 
 @njit(**INNER)
@@ -170,10 +171,12 @@ def risk_figures(m, limits, book, r, out):
     out[:] = 0.0
     add_open_greeks(m, book, r, out)
     out[4] = open_loss(m, book, -1) / 100.0
-    out[5] = 1e300
-    for move in SHOCK_MOVES:
-        gain = shock_of_book(m, book, r, move, response(limits, move))
-        out[5] = gain if not gain >= out[5] else out[5]
+    gains = book.head.risk_book
+    gains[:] = 0.0
+    add_open_shocks(m, limits, book, r, gains)
+    out[5] = gains[0]
+    for k in range(1, len(SHOCK_MOVES)):
+        out[5] = gains[k] if not gains[k] >= out[5] else out[5]
     out[6] = requirement(m, limits, book, book.head.order_legs, 0, -1, r) / 100.0
     out[7] = funds(limits, book.head, book.head.equity) / 100.0
 
@@ -233,16 +236,18 @@ def within_shocks(m, limits, book, legs, r, most, equity_cents):
     """(contracts, reason): as many as keep the book's loss under every shock of the spot inside its share of equity."""
     budget = limits.shock_loss_share * equity_cents / 100.0
     reason = Reason.ENTER
-    for move in SHOCK_MOVES:
-        vol_factor = response(limits, move)
-        held, each = shock_of_book(m, book, r, move, vol_factor), 0.0
-        for leg in range(LEGS):
-            if legs[leg] >= 0:
-                each += LEG_SIGN[leg] * MULTIPLIER * shock_of_leg(m, legs[leg], r, move, vol_factor)
-        if math.isnan(held + each):
+    each, held = book.head.risk_each, book.head.risk_book
+    each[:] = 0.0
+    held[:] = 0.0
+    for leg in range(LEGS):
+        if legs[leg] >= 0:
+            add_shocks(m, limits, legs[leg], r, LEG_SIGN[leg], each)
+    add_open_shocks(m, limits, book, r, held)
+    for k in range(len(SHOCK_MOVES)):
+        if math.isnan(held[k] + each[k]):
             return 0, Reason.RISK_UNKNOWN
-        if held + most * each < -budget:
-            n = int(math.floor((held + budget) / -each + 1e-9)) if each < 0.0 else 0
+        if held[k] + most * each[k] < -budget:
+            n = int(math.floor((held[k] + budget) / -each[k] + 1e-9)) if each[k] < 0.0 else 0
             most, reason = max(0, min(most, n)), Reason.SHOCK_LOSS
     return most, reason
 
@@ -372,15 +377,15 @@ def roll_fits(m, limits, book, p, r):
                 return False
     if limits.shock_loss_share > 0.0:
         budget = limits.shock_loss_share * head.equity / 100.0
-        for move in SHOCK_MOVES:
-            vol_factor = response(limits, move)
-            before = shock_of_book(m, book, r, move, vol_factor)
-            after = before
-            for i in range(LEGS):
-                if head.side[i] != 0:
-                    shock = shock_of_leg(m, head.deal_legs[i], r, move, vol_factor)
-                    after += head.side[i] * MULTIPLIER * contracts * shock
-            if not after >= min(-budget, before):
+        each, held = head.risk_each, head.risk_book
+        each[:] = 0.0
+        held[:] = 0.0
+        for i in range(LEGS):
+            if head.side[i] != 0:
+                add_shocks(m, limits, head.deal_legs[i], r, head.side[i] * contracts, each)
+        add_open_shocks(m, limits, book, r, held)
+        for k in range(len(SHOCK_MOVES)):
+            if not held[k] + each[k] >= min(-budget, held[k]):
                 return False
     return limits.margin == NO_MARGIN or roll_margin_fits(m, limits, book, p, r)
 
