@@ -45,8 +45,8 @@ def side_loss(m, short, long):
     if short < 0:
         return 0
     if long >= 0:
-        return abs(m.con[short].strike - m.con[long].strike)
-    return m.con[short].strike if m.con[short].right != CALL else UNBOUNDED // MULTIPLIER
+        return abs(int(m.con[short].strike) - int(m.con[long].strike))
+    return int(m.con[short].strike) if m.con[short].right != CALL else UNBOUNDED // MULTIPLIER
 
 
 @njit(**INNER)

@@ -104,7 +104,6 @@ MISTAKES = [
     (["backtest", "--market", "table", "--start", "2020-01-02"], DATA, "2025-11-20 to 2025-12-08"),
     (["backtest", "--market", "table", "--end", "2026-01-02"], DATA, "2025-11-20 to 2025-12-08"),
     (["backtest", "--market", "table", "--start", "2025-11-22", "--end", "2025-11-23"], DATA, "no session"),
-    (["backtest", "--market", "table", "--set", "strategy.exits.expiry_rule=settle"], USAGE, "expiry_rule"),
     (["backtest", "--market", "carried", "--set", "account.cash_yield=tbill"], USAGE, "cash_yield"),
     (["data", "describe", "nowhere"], DATA, "nowhere"),
     ([*IMPORT, "--name", "x", "--tz", "UTC", "--stamp", "end"], DATA, "c.csv"),

@@ -8,6 +8,7 @@ import pytest
 
 import main
 from core.config import ROOT
+from core.errors import ConfigError
 from core.report import folder as run_files
 from tests import markets
 
@@ -121,15 +122,12 @@ def test_help_shows_an_example_and_the_classic_script_is_the_same_door(capsys):
 
 
 def test_settings_that_generated_markets_cannot_follow_are_said_and_the_rest_is_told(tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv("QMTF_STORE_DIR", str(markets.market("cash").path.parent))
-    sets = [
-        item
-        for path, value in markets.TO_SETTLEMENT.items()
-        if path.startswith("strategy")
-        for item in ("--set", f"{path.replace('__', '.')}={value}")
-    ]
-    options = ["--market", "cash", *SETS, *sets, "--days", "5", "--paths", "9", "--out", str(tmp_path / "out")]
+    def refuses(*_args):
+        raise ConfigError("account.cash_yield is tbill, but these markets hold no rates")
+
+    monkeypatch.setattr("core.stress.whole.generated", refuses)
+    options = ["--market", "carried", *SETS, "--days", "5", "--paths", "9", "--out", str(tmp_path / "out")]
     lines = said(capsys, "stress", *options, "--quiet").out.splitlines()
-    assert any(line.startswith("generated markets: not run, strategy.exits.expiry_rule is settle") for line in lines)
+    assert any(line.startswith("generated markets: not run, account.cash_yield is tbill") for line in lines)
     assert (tmp_path / "out" / "stress-chance.png").exists()
-    assert "not run: strategy.exits.expiry_rule" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "not run: account.cash_yield" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

@@ -7,9 +7,12 @@ A condor is sold at 10:05 on Monday 16 June 2025 for $2.00. SPY's listed ex-divi
 import numpy as np
 import pytest
 
+from backtest_engine import run
 from core.market.build import Daily
+from core.market.store import market_of
+from core.scripted import ScriptedOrder
 from core.types import EVENT_NAMES, MONEY_EVENTS, A, F, Reason, T
-from tests.hand import CONDOR, NO_QUOTE, Then, contract_name, market, orders, ran, time_of
+from tests.hand import CONDOR, NO_QUOTE, Then, config_of, contract_name, market, orders, ran, time_of
 
 DAYS = ("2025-06-16", "2025-06-24")
 HELD = {"exits__stop_multiple": 0.0, "exits__profit_frac": 1.0, "exits__exit_dte": 0, "entry__dte_min": 20,
@@ -264,3 +267,19 @@ def test_the_broker_buys_back_an_endangered_short_and_leaves_the_wing(tmp_path):
 def test_a_short_that_is_far_is_left_alone(spot, tmp_path):
     result = at_expiry(tmp_path, spot, assignment__broker_liquidation="short_leg")
     assert {e[1] for e in cash_events(result)} == {"settlement"}
+
+
+def test_a_stated_condor_is_assigned_like_any_other(tmp_path):
+    """A condor of stated legs and prices, held through the evening: the ledger above, from its stated credit on."""
+    store = market(tmp_path, Then("06-18 12:00", DEEP_CALL, spot=560.0), days=DAYS, contracts=WITH_PUT)
+    expiry = int(market_of(store).exp.day[0])
+    legs = {"expiry": expiry, "strikes": (460.0, 470.0, 530.0, 540.0), "contracts": 1}
+    opening = int(np.datetime64("2025-06-16T14:05").astype("datetime64[ns]").astype(np.int64))
+    closing = int(np.datetime64("2025-06-24T14:05").astype("datetime64[ns]").astype(np.int64))
+    stated = [
+        ScriptedOrder(key=1, when=opening, opens=True, prices=(1.0, 2.0, 2.0, 1.0), **legs),
+        ScriptedOrder(key=1, when=closing, opens=False, prices=(0.01, 0.02, 30.0, 20.0), **legs),
+    ]
+    result = run(store, config_of(store, **HELD), stated)
+    assert result.trades[0, [T["pnl"], T["reason"]]].tolist() == [-96_810, Reason.ASSIGNED]
+    balances(result)  # the stated close found nothing to close

@@ -412,6 +412,25 @@ def test_the_untested_side_rolls_towards_the_spot_in_one_order_of_four_legs(tmp_
     assert result.ledger.rows[0, -1] == 10_000_000 + 20_000 + 5_000
 
 
+def test_a_roll_that_takes_the_book_above_a_cap_is_not_made(tmp_path):
+    """The new puts are nearer the spot: their gamma is more than the book may have, where the entry's was not."""
+    assert orders(rolled(tmp_path / "free", risk__book_gamma=8.0)) == [ENTERED, ROLLED]
+    assert orders(rolled(tmp_path, risk__book_gamma=2.0)) == [ENTERED]
+
+
+def test_a_roll_that_binds_more_margin_than_there_is_is_not_made(tmp_path):
+    """At IBKR equal wings bind one side and unequal ones both: beside calls ten wide the new puts are eight wide."""
+    narrow = {name: drawn for name, drawn in ROLLABLE.items() if name != "P475"} | {"P477": (0.19, 260)}
+    rules = {"size__max_risk_frac": 1.0, "risk__margin": "ibkr", "contracts": narrow}
+    rich = rolled(tmp_path / "rich", **rules, account__starting_cash=1_650.0)
+    assert [why for _, why, _ in orders(rich)] == [
+        "enter",
+        "rolled",
+    ]  # 1,800 bound, 1,850 there without the roll's credit
+    poor = rolled(tmp_path, **rules, account__starting_cash=1_550.0)
+    assert [why for _, why, _ in orders(poor)] == ["enter"]
+
+
 def test_target_and_stop_after_a_roll_are_of_all_credits_received(tmp_path):
     """$2.50 in all: half is kept at $1.25, the stop is at $7.50. The puts cost 1.50, the calls C530 - 1.00."""
     for cents, then in ((76, []), (75, [("06-03 11:00", "profit_target", "-P475 +P485 +C530 -C540")])):
