@@ -91,7 +91,8 @@ def same_strike(m, c):
 def other_price(m, c, q, dividend):
     """$ of the same-strike option of the other right on row q: its mid, else by the model at c's own volatility.
 
-    A quote of the evening knows of the dividend, the model is told. NaN where neither is known.
+    A quote of the evening knows of the dividend; the model is told, and then of no other: they come once a quarter. NaN
+    where neither is known.
     """
     other = same_strike(m, c)
     if other >= 0 and m.kind != MODEL and m.row[q].quoted:
@@ -101,6 +102,7 @@ def other_price(m, c, q, dividend):
     x = m.con[c].expiry
     years = years_to_expiry(m, x, q)
     rate, dividend_yield = carry_of(m, c, q)
+    dividend_yield = 0.0 if dividend > 0.0 else dividend_yield
     forward = (m.row[q].spot - dividend) * math.exp((rate - dividend_yield) * years)
     call = m.con[c].right != CALL
     return black_price(call, forward, m.con[c].strike / 100.0, years, leg_vol(m, c, q), math.exp(-rate * years))
