@@ -379,7 +379,7 @@ def begin_halt(m, rules, limits, book, s, r0, r, r1, reason):
                 book.slot[p].event = next_event(m, rules, limits, book, p, s, r0, r + 1, r1)
 
 
-@njit(**INNER)
+@njit(**HOT)
 def begin_session(m, rules, limits, costs, book, out, s, r0, r1):
     """What a new session ends and begins, and the marks of what is held for its rows [r0, r1)."""
     if book.head.session != s:
@@ -403,7 +403,7 @@ def begin_session(m, rules, limits, costs, book, out, s, r0, r1):
             book.slot[p].event = next_event(m, rules, limits, book, p, s, r0, r0, r1)
 
 
-@njit(**INNER)
+@njit(**HOT)
 def next_stop(m, rules, book, script, s, r, r1, first, last):
     """(row, ready, reason): the next row in [r, r1] on which anything happens, r1 if nothing does.
 
