@@ -75,6 +75,10 @@ def contract_of(symbol: str) -> Contract:
     return Contract(root, f"20{year}-{month}-{day}", {"C": "call", "P": "put"}[right], int(strike) // 10)
 
 
+def is_option(fill: dict[str, str]) -> bool:
+    return SYMBOL.match(fill["contract"]) is not None
+
+
 # ---------------------------------------------------------------- the raw files
 
 
@@ -262,7 +266,8 @@ def check_trade(checks: Checks, run: Run, raw: Raw, trade: dict[str, str], event
     """A structure's orders, settlement and totals."""
     where = f"trade {trade['trade_id']}"
     opening = [e for e in events if e["time"] == trade["entry_time"] and e["event"] == "fill"]
-    rest = [{**e, "reason": trade["exit_reason"]} for e in events if e not in opening]
+    rest = [{**e, "reason": trade["exit_reason"]} for e in events if e not in opening and is_option(e)]
+    stock = [e for e in events if not is_option(e)]
     closing = [e for e in rest if e["event"] == "fill"]
     settled = [e for e in rest if e["event"] == "settlement"]
     root = contract_of(events[0]["contract"]).root
@@ -281,13 +286,47 @@ def check_trade(checks: Checks, run: Run, raw: Raw, trade: dict[str, str], event
         checks.holds("open trade has no close", not rest, where)
         return
     checks.holds("closed after it opened", pd.Timestamp(trade["exit_time"]) > pd.Timestamp(trade["entry_time"]), where)
-    checks.holds("closed at its exit time", bool(rest) and {e["time"] for e in rest} == {trade["exit_time"]}, where)
-    if closing:
+    last = {e["time"] for e in rest} if not stock else {max(e["time"] for e in (*rest, *stock))}
+    checks.holds("closed at its exit time", last == {trade["exit_time"]}, where)
+    if stock:
+        check_delivery(checks, raw, trade, rest, stock)
+        paid = -sum(amount(e) for e in (*rest, *stock) if e["event"] != "dividend") - sum(cents(e["fee"]) for e in rest)
+        checks.same("debit", where, cents(trade["debit"]) * MULTIPLIER * int(trade["contracts"]), paid)
+    elif closing:
         debit = check_package(checks, run, raw, closing, True)
         checks.same("debit", where, cents(trade["debit"]), debit)
         check_exit(checks, run, raw, trade, legs, debit)
     for event in settled:
         check_settlement(checks, raw, trade, event)
+
+
+def check_delivery(
+    checks: Checks, raw: Raw, trade: dict[str, str], rest: list[dict[str, str]], stock: list[dict[str, str]]
+) -> None:
+    """Options that were exercised or assigned: in the money, gone at 0, their shares at the strike and closed later."""
+    where, shares = f"trade {trade['trade_id']}", 0
+    delivered = [e for e in rest if e["event"] in ("assignment", "exercise")]
+    moved = [e for e in stock if e["event"] in ("assignment", "exercise")]
+    checks.same("a row of shares for every option", where, len(moved), len(delivered))
+    for option, row in zip(delivered, moved, strict=False):
+        contract = contract_of(option["contract"])
+        close = cents(str(raw.close[trade["expiry"]]))
+        worth = close - contract.strike if contract.right == "call" else contract.strike - close
+        if option["time"][:10] == trade["expiry"]:
+            checks.holds("exercised in the money", worth >= 1, f"{where}: {option['contract']} at {close}")
+        gets = (contract.right == "call") == (option["event"] == "exercise")
+        wanted = ("0.00", contract.strike, MULTIPLIER * int(trade["contracts"]), 1 if gets else -1)
+        found = (option["price"], cents(row["price"]), int(row["quantity"]), sign_of(row))
+        checks.same("delivery at the strike", where, found, wanted)
+    for row in stock:
+        if row["event"] == "dividend":
+            continue
+        shares += sign_of(row) * int(row["quantity"])
+        if row["event"] == "fill":
+            price = raw.bar.get(pd.Timestamp(row["time"]))
+            near = price is not None and abs(float(row["price"]) - price) < 0.01501
+            checks.holds("shares close at the bar", near, f"{where}: {row['time']} {row['price']} {price}")
+    checks.same("shares left", where, shares, 0)
 
 
 def check_legs(
@@ -447,6 +486,12 @@ def sound(raw: Raw, date: str, contract: Contract) -> bool:
     return quote[1] > 0 and quote[0] <= quote[1] and (quote[0] > 0 or quote[1] <= DOUBTFUL_ASK)
 
 
+def shares_of(run: Run, trade: dict[str, str], time: pd.Timestamp) -> int:
+    """Shares that a trade holds at a moment."""
+    own = (f for f in run.fills if f["trade_id"] == trade["trade_id"] and not is_option(f) and f["event"] != "dividend")
+    return sum(sign_of(f) * int(f["quantity"]) for f in own if pd.Timestamp(f["time"]) <= time)
+
+
 def check_marks(checks: Checks, run: Run, raw: Raw, root_of: dict[str, str]) -> None:
     """Marks on each snapshot: the raw mids where every leg is sound, else inside the verticals' bounds."""
     rows = {pd.Timestamp(row["time"]): row for row in run.equity}
@@ -455,6 +500,11 @@ def check_marks(checks: Checks, run: Run, raw: Raw, root_of: dict[str, str]) -> 
         for trade in run.trades:
             last = pd.Timestamp(trade["exit_time"]) if trade["exit_time"] else pd.Timestamp.max.tz_localize("UTC")
             if not pd.Timestamp(trade["entry_time"]) <= time < last:
+                continue
+            carried = shares_of(run, trade, time)
+            if carried:  # what else is left of the trade is a few options beside them
+                low -= round(abs(carried) * cents(str(raw.close[date])) * 1.05)
+                high += round(abs(carried) * cents(str(raw.close[date])) * 1.05)
                 continue
             legs, contracts = legs_of(trade, root_of[trade["trade_id"]]), int(trade["contracts"])
             cost = closing_cost(raw, legs, date)
@@ -477,7 +527,7 @@ def check_opposite(checks: Checks, run: Run, root_of: dict[str, str]) -> None:
     """No contract is long in one structure and short in another at the same time."""
     held: Counter[str] = Counter()
     for fill in run.fills:
-        if fill["event"] == "fill":
+        if fill["event"] == "fill" and is_option(fill):
             side = sign_of(fill) * (1 if fill["time"] == entry_of(run, fill) else -1)
             held[fill["contract"], side] += 1 if fill["time"] == entry_of(run, fill) else -1
             checks.holds(
@@ -496,7 +546,7 @@ def recompute(folder: Path, chain: Path, bars: Path, fees: str | None, stamp: st
     for fill in run.fills:
         if fill["trade_id"]:
             by_trade.setdefault(fill["trade_id"], []).append(fill)
-    wanted = {contract_of(f["contract"]) for f in run.fills if f["contract"]}
+    wanted = {contract_of(f["contract"]) for f in run.fills if is_option(f)}
     raw = read_raw(chain, bars, stamp, wanted)
     checks.same("trades with fills", "trades.csv", [t["trade_id"] for t in run.trades], sorted(by_trade, key=int))
     for trade in run.trades:
