@@ -380,23 +380,29 @@ def begin_halt(m, rules, limits, book, s, r0, r, r1, reason):
 
 
 @njit(**HOT)
+def turn_day(m, limits, costs, book, out, s, r0):
+    """What ends with the last session and begins with session s: orders, interest, exercises, halts, margin."""
+    book.head.session = s
+    if book.head.order_working:  # entry orders are day orders
+        book.head.order_working = 0
+        book.head.missed += 1
+    while book.head.due > 0 and book.head.due_until[0] < s:
+        pop_due(book.head)  # a campaign that found no later expiry in time has ended
+    book.head.hedge_shares = book.head.smile_working = 0
+    if costs.interest:
+        credit_interest(m, book, out, s, r0)
+    if s > 0:
+        morning(m, limits, book, out, s, r0)
+    begin_day(m, limits, book, s, r0)
+    if limits.margin == PORTFOLIO:
+        book.head.margin = requirement(m, limits, book, book.head.order_legs, 0, -1, r0)
+
+
+@njit(**HOT)
 def begin_session(m, rules, limits, costs, book, out, s, r0, r1):
     """What a new session ends and begins, and the marks of what is held for its rows [r0, r1)."""
     if book.head.session != s:
-        book.head.session = s
-        if book.head.order_working:  # entry orders are day orders
-            book.head.order_working = 0
-            book.head.missed += 1
-        while book.head.due > 0 and book.head.due_until[0] < s:
-            pop_due(book.head)  # a campaign that found no later expiry in time has ended
-        book.head.hedge_shares = book.head.smile_working = 0
-        if costs.interest:
-            credit_interest(m, book, out, s, r0)
-        if s > 0:
-            morning(m, limits, book, out, s, r0)
-        begin_day(m, limits, book, s, r0)
-        if limits.margin == PORTFOLIO:
-            book.head.margin = requirement(m, limits, book, book.head.order_legs, 0, -1, r0)
+        turn_day(m, limits, costs, book, out, s, r0)
     for p in range(book.slot.shape[0]):
         if book.slot[p].trade >= 0:
             lay_out(m, rules, book, p, r0, r1)

@@ -330,29 +330,48 @@ def tried(head):
 
 @njit(**INNER)
 def propose(m, rules, costs, book, r, equity_cents):
-    """The entry decision at row r: Reason.ENTER and a working order in the book, or why not.
+    """The entry decision at row r: Reason.ENTER and a working order in the book, or why not."""
+    verdict = candidate(m, rules, costs, book, r)
+    return put_to_work(m, rules, book.head, r, equity_cents) if verdict == Reason.ENTER else verdict
+
+
+@njit(**INNER)
+def candidate(m, rules, costs, book, r):
+    """Reason.ENTER and the structure that might be opened in the head's order, or why there is none; no size yet.
 
     Credits are tested at the price that the fill model promises on the quotes of row r; between
     snapshots these are marks of the carried surface, and the order fills on a real snapshot.
     """
+    verdict, x = wanted(m, rules, costs, book, r)
+    return fit_for_book(m, rules, costs, book, x, r) if verdict == Reason.ENTER else verdict
+
+
+@njit(**INNER)
+def wanted(m, rules, costs, book, r):
+    """(ENTER, expiry) and the structure that the rules ask for in the head's order, whatever is held; or why none."""
     head = book.head
     legs = head.order_legs
     if m.kind == TABLE and m.row[r].quoted == 0:
-        return Reason.NO_QUOTES
+        return Reason.NO_QUOTES, -1
     verdict = unknown_signal(m, rules, r)
     if verdict != Reason.NONE:
-        return verdict
+        return verdict, -1
     if rules.by_edge:
         x = choose_by_edge(m, rules, costs, head, book.leg, r)
     else:  # rolling out means a later expiry
         x = choose_expiry(m, rules, r, head.due_day[0] if head.due > 0 else -1)
     if x < 0:
-        return Reason.NO_EXPIRY if m.kind == MODEL or m.row[r].snap >= 0 else Reason.NO_QUOTES
+        return (Reason.NO_EXPIRY if m.kind == MODEL or m.row[r].snap >= 0 else Reason.NO_QUOTES), -1
     if not expiry_reachable(m, rules, x, r):
-        return Reason.EXPIRY_DAY
-    verdict = build_structure(m, rules, x, r, legs, book.leg, rules.skew_penalty)
-    if verdict != Reason.ENTER:
-        return verdict
+        return Reason.EXPIRY_DAY, -1
+    return build_structure(m, rules, x, r, legs, book.leg, rules.skew_penalty), x
+
+
+@njit(**INNER)
+def fit_for_book(m, rules, costs, book, x, r):
+    """Whether the structure in the head's order can be opened beside what is held: its legs may give way."""
+    head = book.head
+    legs = head.order_legs
     if not avoid_opposite(m, rules, book, r, legs):
         return Reason.OPPOSITE_LEG
     good = leg_quotes(m, legs, r, head.quote_bid, head.quote_ask, book.leg)
@@ -360,12 +379,12 @@ def propose(m, rules, costs, book, r, equity_cents):
         return Reason.ONE_SIDED
     if not is_liquid(m, rules, legs, r, head.quote_bid, head.quote_ask):
         return Reason.ILLIQUID
-    return judge(m, rules, costs, head, x, r, equity_cents)
+    return judge(m, rules, costs, head, x, r)
 
 
 @njit(**INNER)
-def judge(m, rules, costs, head, x, r, equity_cents):
-    """Credit, breach probability and size of the structure in the order's legs; ENTER puts the order to work."""
+def judge(m, rules, costs, head, x, r):
+    """Credit and breach probability of the structure in the order's legs; ENTER keeps what the order is to say."""
     legs = head.order_legs
     set_sides(legs, head.side, 0)
     natural2, mid2 = package(costs, head.side, head.quote_bid, head.quote_ask)
@@ -384,15 +403,22 @@ def judge(m, rules, costs, head, x, r, equity_cents):
             return Reason.BREACH_UNKNOWN
         if chance > rules.max_breach:
             return Reason.BREACH
+    head.order_floor, head.order_width, head.order_credit = floor, width, credit
+    head.order_natural2, head.order_mid2 = natural2, mid2
+    return Reason.ENTER
+
+
+@njit(**INNER)
+def put_to_work(m, rules, head, r, equity_cents):
+    """Size the candidate in the head's order and put it to work; ENTER, or why it has no size."""
     contracts, verdict, budget = contracts_of(
-        rules, m.signal, r, head.won, head.lost, head.won_cents, head.lost_cents, width, credit, equity_cents
-    )
+        rules, m.signal, r, head.won, head.lost, head.won_cents, head.lost_cents, head.order_width, head.order_credit,
+        equity_cents,
+    )  # fmt: skip
     if verdict != Reason.ENTER:
         return verdict
     head.order_working, head.order_decided, head.order_tries = 1, r, 0
-    head.order_contracts, head.order_floor, head.order_width = contracts, floor, width
-    head.order_natural2, head.order_mid2 = natural2, mid2
-    head.order_budget = budget
+    head.order_contracts, head.order_budget = contracts, budget
     head.order_campaign, head.order_out = -1, 0
     if head.due > 0:
         head.order_campaign, head.order_out = head.due_campaign[0], head.due_out[0]
@@ -480,10 +506,22 @@ def trail(natural_cents, best, credit_cents, paid_cents, rules):
     if rules.trail_from <= 0.0:
         return False, best
     if best == NEVER:
-        armed = natural_cents <= math.floor(credit_cents * (1.0 - rules.trail_from) + 1e-9) - paid_cents
+        armed = natural_cents <= armed_below(credit_cents, paid_cents, rules)
         return False, natural_cents if armed else NEVER
     best = min(best, natural_cents)
-    return natural_cents >= best + max(1, math.ceil(credit_cents * rules.trail_giveback - 1e-9)), best
+    return natural_cents >= best + giveback_cents(credit_cents, rules), best
+
+
+@njit
+def armed_below(credit_cents, paid_cents, rules):
+    """Cost to close at or below which the trailing stop is armed."""
+    return int(math.floor(credit_cents * (1.0 - rules.trail_from) + 1e-9)) - paid_cents
+
+
+@njit
+def giveback_cents(credit_cents, rules):
+    """Rise of the cost to close from its lowest at which the trailing stop triggers."""
+    return max(1, int(math.ceil(credit_cents * rules.trail_giveback - 1e-9)))
 
 
 # ---------------------------------------------------------------- adjustments

@@ -34,8 +34,7 @@ class Config(NamedTuple):
 
     def hash(self) -> str:
         """Hex digest of the values (not of where they came from)."""
-        text = json.dumps(self.values, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hash_of_parts(part_of(path, self.values[path]) for path in sorted(self.values))
 
     def with_values(self, source: str = "code", **changes: Any) -> Config:
         """A copy with settings changed; dots in paths are written as double underscores."""
@@ -46,6 +45,16 @@ class Config(NamedTuple):
             sources[path] = source
         check_together(values)
         return Config(values, sources)
+
+
+def part_of(path: str, value: Any) -> str:
+    """One setting as it goes into the hash of all."""
+    return f"{json.dumps(path)}: {json.dumps(value)}"
+
+
+def hash_of_parts(parts: Iterable[str]) -> str:
+    """Config.hash from the settings' parts in order of their paths: the digest of them all as one JSON object."""
+    return hashlib.sha256(f"{{{', '.join(parts)}}}".encode()).hexdigest()
 
 
 def minutes_of(text: str) -> int:

@@ -64,7 +64,7 @@ from core.types import (
     TABLE,
     Reason,
 )
-from options_strategy import choose_roll, exit_code, profit_limit, stop_level, trail
+from options_strategy import armed_below, choose_roll, exit_code, profit_limit, stop_level, trail
 from strategies.breach import breach_chance
 from strategies.legs import leg_quotes
 from strategies.timing import NEVER, daily_row, in_edge, time_exit_row
@@ -97,12 +97,15 @@ def quiet_prices(book, p, j0, j1, low, high):
 def price_reason(m, rules, book, p, s, r0, r):
     """(reason, above, best) of slot p's price on row r; r0 is the row of the scratch's first element."""
     j = r - r0
-    slot = book.slot[p]
-    usable = is_usable(book, p, j)
-    natural = book.path[NATURAL_CENTS, p, j]
-    edge = in_edge(m, rules, s, r)
+    natural, mid2, usable = book.path[NATURAL_CENTS, p, j], book.path[MID2, p, j], is_usable(book, p, j)
+    return judged_price(rules, book.slot[p], natural, mid2, usable, in_edge(m, rules, s, r))
+
+
+@njit(**HOT)
+def judged_price(rules, slot, natural, mid2, usable, edge):
+    """(reason, above, best) of a slot at one price; see exit_code and trail."""
     target, stop = (-IDLE, IDLE) if rules.by_side else (slot.target, slot.stop)
-    reason, above = exit_code(natural, book.path[MID2, p, j], usable, slot.above, edge, target, stop, rules)
+    reason, above = exit_code(natural, mid2, usable, slot.above, edge, target, stop, rules)
     best = slot.best
     if usable and rules.trail_from > 0.0:
         fallen, best = trail(natural, best, slot.credit, slot.paid, rules)
@@ -125,7 +128,7 @@ def price_event(m, rules, book, p, s, r0, r, r1):
     else:
         low, high = slot.target, slot.stop
         if rules.trail_from > 0.0:  # until it is armed
-            low = max(low, int(slot.credit * (1.0 - rules.trail_from) + 1e-9) - slot.paid)
+            low = max(low, armed_below(slot.credit, slot.paid, rules))
     if low < high and quiet_prices(book, p, r - r0, r1 - r0, low, high):
         if book.slot[p].above:  # natural below the stop, so every mid is too; mids at the edges count for nothing
             for row in range(r, r1):

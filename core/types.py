@@ -413,6 +413,7 @@ HEAD = [
     ("order_floor", "i8"),  # smallest credit accepted, cents
     ("order_tries", "i8"),
     ("order_width", "i8"),
+    ("order_credit", "i8"),  # cents per share that the fills promised where it was decided
     ("order_budget", "i8"),  # cents that the structure may lose
     ("order_natural2", "i8"),  # quotes last seen, half-cents
     ("order_mid2", "i8"),

@@ -49,10 +49,19 @@ ROLL_OUTS = {"never": NEVER_OUT, "exit_dte": OUT_AT_DTE, "tested": OUT_TESTED}
 A_WEEK = 7
 
 
+class Section:
+    """Settings of one section by their last name; a search asks for rules ten thousand times, so nothing is copied."""
+
+    def __init__(self, values: Mapping[str, Any], prefix: str) -> None:
+        self.values, self.prefix = values, prefix
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[self.prefix + name]
+
+
 def rules_from(values: Mapping[str, Any], enter: bool = True) -> Rules:
     """Settings as the numbers that kernels read."""
-    entry = {k.rsplit(".", 1)[1]: v for k, v in values.items() if k.startswith("strategy.entry.")}
-    leave = {k.rsplit(".", 1)[1]: v for k, v in values.items() if k.startswith("strategy.exits.")}
+    entry, leave = Section(values, "strategy.entry."), Section(values, "strategy.exits.")
     structure = STRUCTURES[values["strategy.structure"]]
     ratio = entry["broken_wing_ratio"] if structure.broken else 1.0
     sides = 0.5 * (structure.use_put + structure.use_call)
@@ -112,7 +121,7 @@ def regime_mask(values: Mapping[str, Any], path: str) -> int:
 
 
 def construction_rules(values: Mapping[str, Any]) -> dict[str, Any]:
-    entry = {k.rsplit(".", 1)[1]: v for k, v in values.items() if k.startswith("strategy.entry.")}
+    entry = Section(values, "strategy.entry.")
     measure = values["strategy.signals.iv_measure"]
     return {
         "by_edge": int(entry["expiry_rule"] == "edge"),
@@ -129,7 +138,7 @@ def construction_rules(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def filter_rules(values: Mapping[str, Any]) -> dict[str, Any]:
     """Filters that look at a proposed structure; those on signals are in Market.gate (strategies.gates)."""
-    given = {k.rsplit(".", 1)[1]: v for k, v in values.items() if k.startswith("strategy.filters.")}
+    given = Section(values, "strategy.filters.")
     return {
         "max_leg_spread": given["max_leg_spread"],
         "min_size": given["min_size"],
@@ -151,8 +160,7 @@ def whole_cents(usd: float) -> int:
 
 
 def exit_rules(values: Mapping[str, Any]) -> dict[str, Any]:
-    leave = {k.rsplit(".", 1)[1]: v for k, v in values.items() if k.startswith("strategy.exits.")}
-    manage = {k.rsplit(".", 1)[1]: v for k, v in values.items() if k.startswith("strategy.manage.")}
+    leave, manage = Section(values, "strategy.exits."), Section(values, "strategy.manage.")
     return {
         "by_side": int(leave["scope"] == "side"),
         "trail_from": leave["trail_from"],

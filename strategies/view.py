@@ -61,15 +61,36 @@ def fuzzy_engine_of(base: RuleBase) -> Engine:
     return engine_of(base.variables, base.rules, base.norm, SIGNALS)
 
 
+def implied_of(market: Market, bars: Any) -> tuple[Any, Any]:
+    """(iv, fresh) of every row: what the market itself says, whatever the settings."""
+    return implied_rows(market, bars.is_bar), fresh_rows(market)
+
+
+def unscored_signals(market: Market, bars: Any, values: Mapping[str, Any], iv: Any, fresh: Any) -> Any:
+    """signals_of without the fuzzy score; iv, fresh : those of implied_of."""
+    signal = signal_columns(bars, values, iv, fresh, market.track[VIX], market.track[VIX3M])
+    fill_regime(values, signal)
+    return signal
+
+
+def score_signals(values: Mapping[str, Any], signal: Any) -> None:
+    """Write the fuzzy score and its confidence into the other signals' array."""
+    engine = fuzzy_engine_of(fuzzy_base(values))
+    infer_rows(engine, signal, signal[SIGNAL["score"]], signal[SIGNAL["confidence"]])
+
+
 def signals_of(market: Market, columns: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
     """float64 (len(SIGNALS), N): every signal of a market. columns : those of its store."""
     bars = bars_of(columns)
-    vix, vix3m = market.track[VIX], market.track[VIX3M]
-    signal = signal_columns(bars, values, implied_rows(market, bars.is_bar), fresh_rows(market), vix, vix3m)
-    fill_regime(values, signal)
-    engine = fuzzy_engine_of(fuzzy_base(values))
-    infer_rows(engine, signal, signal[SIGNAL["score"]], signal[SIGNAL["confidence"]])
+    signal = unscored_signals(market, bars, values, *implied_of(market, bars))
+    score_signals(values, signal)
     return signal
+
+
+def gates_of(market: Market, signal: Any, values: Mapping[str, Any]) -> Any:
+    """uint8 (2, N): Market.gate of these settings on these signals."""
+    session = np.ascontiguousarray(market.row.session)
+    return gate_rows(gates_from(values), signal, session, events_near(market, values))
 
 
 def events_near(market: Market, values: Mapping[str, Any]) -> Any:
@@ -90,6 +111,4 @@ def view_of(market: Market, columns: Mapping[str, Any], values: Mapping[str, Any
     """
     wanted = always or needs_signals(values)
     signal = signals_of(market, columns, values) if wanted else np.zeros((len(SIGNALS), 0))
-    session = np.ascontiguousarray(market.row.session)
-    gate = gate_rows(gates_from(values), signal, session, events_near(market, values))
-    return market._replace(signal=frozen(signal), gate=frozen(gate))
+    return market._replace(signal=frozen(signal), gate=frozen(gates_of(market, signal, values)))

@@ -1,0 +1,296 @@
+"""The coarse stage of a search: closed trades of one condor at a time, from tables of first passages.
+
+Trials that differ in profit target, stop and time exits alone open the same structures wherever they become free on
+the same row. For each such structure the row on which its price first passes every target and stop of the grid is
+found once; a trial is then a walk from trade to trade, three look-ups each. It ranks trials by their closed trades:
+nothing here is marked, so drawdowns are those of closed results. What survives is always run in full.
+
+Exact on what it counts: tests/laws/test_coarse.py compares every trade count and cent with the engine's. Where a size
+might be cut, an exercise comes first or the expiry is reached, it does not guess: such a trial is left unranked.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backtest_engine import fill_entry, order_row
+from core.assignment import is_exercised
+from core.costs import fee_cents, net_cents
+from core.jit import INNER, by_reference, njit
+from core.portfolio import IDLE
+from core.positions import settlement_row
+from core.sweep import find, lay_stretch, reset, take_path, timed_row
+from core.types import (
+    GATE,
+    LEG_SIGN,
+    LEGS,
+    MULTIPLIER,
+    NO_MARGIN,
+    PHYSICAL_PM,
+    SHORT_CALL,
+    SHORT_PUT,
+    Reason,
+    dtype_of,
+)
+from options_strategy import profit_limit, put_to_work, stop_level
+from strategies.sizing import budget_factor
+from strategies.timing import first_at_least, window_rows
+
+OPENED = [
+    ("row", "i8"),  # of the fill
+    ("day", "i8"),
+    ("at", "i8"),  # its row in Shared.natural, mid2, usable; the rows after it follow
+    ("end", "i8"),  # one past the last row laid out
+    ("width", "i8"),
+    ("cash", "i8"),  # cents that its fill moved, fees included
+    ("need", "i8"),  # cash below which it might be cut in size
+    ("assigned", "i8"),  # first row of a session on whose eve a holder exercises; IDLE
+]
+MOST_OPENED = 1 << 13
+PLENTY = 1 << 50  # cents
+NOT_ASKED, NOTHING, TOO_MANY = -2, -1, -3
+NET, COUNT, WON, LOST_CENTS, FALL = range(5)  # of a trial's results
+RESULTS = ("net_cents", "trades", "wins", "lost_cents", "closed_drawdown_cents")
+UNRANKED = -1  # as COUNT
+
+
+class Passages(NamedTuple):
+    """Structures by the row of their fill, and when each first passes the levels of a grid."""
+
+    used: Any  # int64 (1): structures so far
+    opened: Any  # OPENED (MOST_OPENED)
+    following: Any  # int32 (N): the structure that a free slot opens next from a row on; NOT_ASKED, NOTHING
+    hit: Any  # int32 (MOST_OPENED, levels): first row at targets, then at stops, then of time exits; IDLE
+    lowest: Any  # int32 scratch: natural so far, of one path
+    highest: Any
+    profit: Any  # float64 (A): profit_frac by level
+    stop: Any  # float64 (B): stop_multiple
+    dte: Any  # int64 (C): exit_dte and max_hold_days of each time rule
+    hold: Any
+
+
+def new_passages(rows: int, profit: Any, stop: Any, dte: Any, hold: Any) -> Passages:
+    """Empty, for a market of so many rows and these levels."""
+    levels = len(profit) + len(stop) + len(dte)
+    return Passages(
+        used=np.zeros(1, np.int64),
+        opened=np.zeros(MOST_OPENED, dtype_of(OPENED)).view(np.recarray),
+        following=np.full(rows, NOT_ASKED, np.int32),
+        hit=np.zeros((MOST_OPENED, levels), np.int32),
+        lowest=np.zeros(rows, np.int32),
+        highest=np.zeros(rows, np.int32),
+        profit=np.asarray(profit, np.float64),
+        stop=np.asarray(stop, np.float64),
+        dte=np.asarray(dte, np.int64),
+        hold=np.asarray(hold, np.int64),
+    )
+
+
+@njit(**INNER)
+def lay_all(m, rules, book, shared, t1):
+    """Lay out slot 0's path up to its settlement or t1; the row after the last, or -1 without room."""
+    path = shared.path[shared.lane[0].path]
+    while path.laid < path.room and m.ses[path.session + path.laid].start < t1:
+        if not lay_stretch(m, rules, book, shared, 0):
+            return -1
+    return m.ses[path.session + path.laid - 1].end
+
+
+@njit(**INNER)
+def assigned_row(m, limits, slot, t1):
+    """First row of the first session before which a short of this structure is exercised; IDLE."""
+    if not limits.early_exercise or m.exp[slot.expiry].style != PHYSICAL_PM:
+        return IDLE
+    s, last = int(m.row[slot.opened].session) + 1, m.row[t1 - 1].session
+    while s <= last and (m.exp[slot.expiry].session < 0 or s <= m.exp[slot.expiry].session):
+        for leg in (SHORT_PUT, SHORT_CALL):
+            if slot.legs[leg] >= 0 and is_exercised(m, slot.legs[leg], s, m.ses[s].start - 1):
+                return m.ses[s].start
+        s += 1
+    return IDLE
+
+
+@njit(**INNER)
+def first_passage(path, least, n, falls):
+    """First index of ascending n running extremes beyond a level; n if none. falls : the extreme is a minimum."""
+    low, high = 0, n
+    while low < high:
+        mid = (low + high) // 2
+        beyond = path[mid] <= least if falls else path[mid] >= least
+        if beyond:
+            high = mid
+        else:
+            low = mid + 1
+    return low
+
+
+@njit(**INNER)
+def fill_table(m, rules, passages, shared, k, x, credit):
+    """When structure k first passes each level."""
+    this = passages.opened[k]
+    n = this.end - this.row - 1
+    least, most = IDLE, -IDLE
+    for j in range(n):
+        i = this.at + 1 + j
+        if shared.usable[i]:
+            least, most = min(least, shared.natural[i]), max(most, shared.natural[i])
+        passages.lowest[j], passages.highest[j] = least, most
+    a, b = passages.profit.size, passages.stop.size
+    for level in range(a):
+        rules.profit_frac = passages.profit[level]
+        j = first_passage(passages.lowest, profit_limit(credit, rules), n, True)
+        passages.hit[k, level] = this.row + 1 + j if j < n else IDLE
+    for level in range(b):
+        j = first_passage(passages.highest, stop_level(credit, passages.stop[level]), n, False)
+        passages.hit[k, a + level] = this.row + 1 + j if j < n else IDLE
+    for level in range(passages.dte.size):
+        rules.exit_dte, rules.max_hold_days = passages.dte[level], passages.hold[level]
+        passages.hit[k, a + b + level] = timed_row(m, rules, x, this.row)
+
+
+@njit(**INNER)
+def note_opened(m, rules, limits, book, shared, passages, r, paid, t1):
+    """The structure just opened in slot 0 on row r, with its tables; its number, or TOO_MANY."""
+    k, slot = passages.used[0], book.slot[0]
+    if k >= passages.opened.shape[0] or slot.contracts != rules.contracts:
+        return TOO_MANY
+    path = take_path(m, shared, slot, r)
+    if path < 0:
+        return TOO_MANY
+    shared.lane[0].path = path
+    end = lay_all(m, rules, book, shared, t1)
+    if end < 0:
+        return TOO_MANY
+    this = passages.opened[k]
+    this.row, this.day, this.width, this.cash = r, m.ses[m.row[r].session].day, slot.width, paid
+    this.at, this.end = shared.stretch[shared.path[path].first].at, end
+    settles = settlement_row(m, m.exp[slot.expiry].session, slot.expiry) if m.exp[slot.expiry].session >= 0 else IDLE
+    this.end = min(this.end, min(settles, t1))
+    this.assigned = assigned_row(m, limits, slot, t1)
+    factor = budget_factor(rules, m.signal, book.head.order_decided)
+    lost = MULTIPLIER * slot.contracts * max(slot.width - min(slot.credit, book.head.order_credit), 0)
+    this.need = int(math.ceil(lost / max(rules.max_risk_frac * factor, 1e-12))) + MULTIPLIER
+    if limits.margin != NO_MARGIN:
+        this.need = max(this.need, int(math.ceil(2 * MULTIPLIER * slot.contracts * slot.width / limits.power_share)))
+    fill_table(m, rules, passages, shared, k, slot.expiry, slot.credit)
+    passages.used[0] = k + 1
+    return k
+
+
+@njit(**INNER)
+def open_next(m, rules, limits, costs, book, blank, out, shared, passages, r, t1):
+    """Number of the structure that a free slot opens next from row r on; NOTHING, or TOO_MANY."""
+    while r < t1:
+        s = int(m.row[r].session)
+        first, last, _ = window_rows(m, rules, s)
+        row, end = max(r, first), min(last, m.ses[s].end)
+        while row < end:
+            if m.gate[GATE, row] != 0 or not decide_alone(m, rules, costs, book, blank, out, shared, row):
+                row += 1
+                continue
+            fill = order_row(m, book, row + 1, m.ses[s].end)
+            if fill == IDLE:
+                row = end
+                continue
+            if fill_entry(m, rules, limits, costs, book, out, fill) >= 0:
+                return note_opened(m, rules, limits, book, shared, passages, fill, book.head.cash - PLENTY, t1)
+            row = fill
+        r = m.ses[s].end
+    return NOTHING
+
+
+@njit(**INNER)
+def decide_alone(m, rules, costs, book, blank, out, shared, r):
+    """Put the candidate of row r to work in an empty book of plenty; whether there is one."""
+    reset(book, out, PLENTY)
+    found, head = shared.candidate[r], book.head
+    if found.known == 0:
+        find(m, rules, costs, blank, found, r)
+    if found.expiry < 0 or found.verdict != Reason.ENTER:
+        return False
+    head.order_floor, head.order_width, head.order_credit = found.floor, found.width, found.credit
+    head.order_natural2, head.order_mid2 = found.natural2, found.mid2
+    for leg in range(LEGS):
+        head.order_legs[leg] = found.legs[leg]
+    return put_to_work(m, rules, head, r, PLENTY) == Reason.ENTER
+
+
+@njit(**INNER)
+def closing_fees(costs, slot_sides, contracts):
+    """Cents to close all legs that a structure has."""
+    fees = 0
+    for leg in range(LEGS):
+        if slot_sides[leg] != 0:
+            fees += fee_cents(costs, -LEG_SIGN[leg], 0, contracts, True)
+    return fees
+
+
+@njit(**INNER)
+def exit_of(costs, shared, this, resting, row):
+    """(row of the fill, net cents a share) of an exit that rests at, or is decided on, a row; (IDLE, 0) if never."""
+    row = row if resting else row + 1
+    while row < this.end:
+        i = this.at + row - this.row
+        if shared.usable[i]:
+            frac = 0.0 if resting else costs.close_frac
+            net = net_cents(2 * shared.natural[i], shared.mid2[i], frac, costs.extra_cents)
+            if net <= this.width:
+                return row, net
+            if resting:
+                return IDLE, 0
+        row += 1
+    return IDLE, 0
+
+
+@njit
+def coarse(m, rules, limits, costs, book, blank, out, shared, passages, sides, levels, start_cents, t0, t1, results):
+    """Walk n trials from trade to trade over rows [t0, t1).
+
+    rules : the record of the group, whose exits are overwritten; levels : int32 (n, 3): target, stop and time rule of
+    each trial, as indices of passages.profit, stop, dte; sides : int64 (LEGS), 0 where the structure has no leg
+    results : int64 (n, 5), see RESULTS; UNRANKED as the count where it would have to guess
+    """
+    m = by_reference(m)
+    book, blank, out = by_reference(book), by_reference(blank), by_reference(out)
+    shared, passages = by_reference(shared), by_reference(passages)
+    a, b = passages.profit.size, passages.profit.size + passages.stop.size
+    fees = closing_fees(costs, sides, rules.contracts)
+    for trial in range(levels.shape[0]):
+        target, stop, timed = levels[trial, 0], a + levels[trial, 1], b + levels[trial, 2]
+        cash, peak, fall, trades, wins, lost, r = start_cents, start_cents, 0, 0, 0, 0, t0
+        while r < t1:
+            k = passages.following[r]
+            if k == NOT_ASKED:
+                k = open_next(m, rules, limits, costs, book, blank, out, shared, passages, r, t1)
+                passages.following[r] = k
+            if k == NOTHING:
+                break
+            this = passages.opened[k]
+            if k == TOO_MANY or cash < this.need:
+                trades = UNRANKED
+                break
+            best, worst, late = passages.hit[k, target], passages.hit[k, stop], passages.hit[k, timed]
+            resting = best <= late and best < worst
+            asked = best if resting else min(worst, late)
+            row, net = exit_of(costs, shared, this, resting, asked) if asked < this.end else (IDLE, 0)
+            if row >= this.assigned or (row == IDLE and (resting or this.end < t1)):
+                trades = UNRANKED if min(this.assigned, this.end) < t1 or (asked < this.end and resting) else trades
+                break
+            if row == IDLE:
+                break  # open when the market ends
+            pnl = this.cash - MULTIPLIER * rules.contracts * net - fees
+            cash += pnl
+            trades += 1
+            wins += pnl > 0
+            lost -= min(pnl, 0)
+            peak = max(peak, cash)
+            fall = max(fall, peak - cash)
+            r = row
+            if m.ses[m.row[row].session].day < this.day + rules.min_days_between:
+                s = first_at_least(m.ses.day, 0, m.ses.shape[0], this.day + rules.min_days_between)
+                r = m.ses[s].start if s < m.ses.shape[0] else t1
+        results[trial, NET], results[trial, COUNT], results[trial, WON] = cash - start_cents, trades, wins
+        results[trial, LOST_CENTS], results[trial, FALL] = lost, fall
