@@ -11,7 +11,7 @@ rows at once or one row at a time gives the same ledger.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -544,8 +544,16 @@ def check_market(store: Store, market: Market, config: Config, rules: Rules, cos
         )
 
 
-def run(store: Store, config: Config, scripted_orders: Sequence[ScriptedOrder] | None = None) -> BacktestResult:
-    """Replay the strategy of `config` on `store`; or stated orders alone, through the same book."""
+def run(
+    store: Store,
+    config: Config,
+    scripted_orders: Sequence[ScriptedOrder] | None = None,
+    driver: Callable[..., None] = run_rows,
+) -> BacktestResult:
+    """Replay the strategy of `config` on `store`; or stated orders alone, through the same book.
+
+    driver : takes what `run_rows` takes, and has advanced the book over those rows when it returns
+    """
     rules = rules_from(config.values, enter=scripted_orders is None)
     market = market_seen(store, config) if rules.enter else market_of(store, config["data.intraday_quotes"])
     costs = costs_from(config.values, read_fees(config["costs.fees"]), STRUCTURES[config["strategy.structure"]].legs)
@@ -557,7 +565,7 @@ def run(store: Store, config: Config, scripted_orders: Sequence[ScriptedOrder] |
     slots = slots_of(rules, limits) if rules.enter else max(1, len(orders))
     book = new_book(round(config["account.starting_cash"] * 100), slots, int((market.ses.end - market.ses.start).max()))
     out = ledger_for(config, market, len(orders))
-    run_rows(market, record_of(rules), record_of(limits), record_of(costs), book, out, script, first, last)
+    driver(market, record_of(rules), record_of(limits), record_of(costs), book, out, script, first, last)
     note_open(book, out.t_int)
     cut = slice(first, last)
     ledger = out._replace(rows=out.rows[:, cut], codes=out.codes[:, cut])

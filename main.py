@@ -32,6 +32,7 @@ MOST_CUTS = 1000
 MOST_PATHS, MOST_MARKETS, MOST_DAYS = 20_000, 1000, 2520
 MARKETS, QUICK_MARKETS = 50, 10
 REPORTS = ("html", "none")
+DRIVERS = ("native", "backtrader")
 FORMATS = ("standard", "classic", "optionsdx", "ivolatility", "orats", "cboe", "generic", "mids", "outcomes")
 
 
@@ -75,6 +76,13 @@ def build_parser() -> Parser:
     backtest.add_argument("--report", default="html", metavar="LIST", help="html (default) or none")
     backtest.add_argument("--cut", metavar="D", help="first session out of sample, against the mechanical twin (60%%)")
     backtest.add_argument("--trace", action="store_true", help="also write trace.csv, a row per bar")
+    backtest.add_argument(
+        "--driver",
+        choices=DRIVERS,
+        default="native",
+        metavar="NAME",
+        help="native (default), or backtrader: the same result row by row under Cerebro's clock, which checks ours",
+    )
     backtest.add_argument("--out", metavar="DIR", help="run folder (default reports/<run id>)")
     common(backtest)
     add_stress_parser(commands)
@@ -252,6 +260,8 @@ def run_backtest(args: argparse.Namespace) -> None:
     config = effective(args)
     if args.report not in REPORTS:
         raise ConfigError(f"--report is {args.report!r}; give one of: {', '.join(REPORTS)}")
+    if args.driver == "backtrader":
+        import core.backtrader_bridge  # noqa: F401  that it is not installed is told before anything is compiled
     say = teller(args)
     painter = start_painter() if args.report == "html" else None
     try:
@@ -277,12 +287,11 @@ def backtest_and_write(
     if compiling is not None:
         compile_signals(store, config)
         compiling.wait()
-    import backtest_engine
     from core.report import folder as run_files
     from core.report.measure import measure
     from core.report.terminal import summary_lines
 
-    result = backtest_engine.run(store, config)
+    result = driven(args.driver, store, config)
     measured = measure(result)
     insight = None
     if painter is not None:
@@ -292,7 +301,7 @@ def backtest_and_write(
         measured.metrics.update(insight.figures)
     folder, run_id = run_files.run_folder(args.out, "backtest", config.hash(), started)
     logged = run_files.log_trial(config.hash(), store.hash)
-    manifest = run_files.manifest_of(result, run_id, started, logged)
+    manifest = {**run_files.manifest_of(result, run_id, started, logged), "driver": args.driver}
     run_files.write_run(folder, result, measured, manifest, args.trace)
     if insight is not None:
         from core.report.html import write_html
@@ -301,6 +310,17 @@ def backtest_and_write(
         write_html(folder, result, measured, manifest, insight, small_stress(result), painter)
     value = {"run_id": run_id, "folder": str(folder), **measured.metrics}
     show(args, value, summary_lines(result, measured.metrics, folder))
+
+
+def driven(driver: str, store: Any, config: settings.Config) -> Any:
+    """The result of a run by one of DRIVERS."""
+    if driver == "backtrader":
+        from core.backtrader_bridge import run_under_backtrader
+
+        return run_under_backtrader(store, config)[0]
+    import backtest_engine
+
+    return backtest_engine.run(store, config)
 
 
 def compile_signals(store: Any, config: settings.Config) -> None:

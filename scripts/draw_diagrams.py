@@ -18,8 +18,8 @@ from scripts.architecture import LAYERS, ROOT, edges, layer_of, modules, place_o
 
 Point = tuple[float, float]
 INK, RULE = "#1c2430", "#8d99a8"
-TINTS = {6: "#e8e2f5", 4: "#fde3cf", 3: "#fbf0bd", 2: "#dff0d8", 1: "#d3e8f3", 0: "#e7eaee"}
-LINES = {6: "#7a5fb5", 4: "#c96f2b", 3: "#a38a12", 2: "#4f8f3a", 1: "#2f7fa8"}
+TINTS = {6: "#e8e2f5", 5: "#fadce0", 4: "#fde3cf", 3: "#fbf0bd", 2: "#dff0d8", 1: "#d3e8f3", 0: "#e7eaee"}
+LINES = {6: "#7a5fb5", 5: "#b8475a", 4: "#c96f2b", 3: "#a38a12", 2: "#4f8f3a", 1: "#2f7fa8"}
 
 # The way of the data: column, row from the top, what it is, the module that does it. A box whose module
 # does not exist is not drawn.

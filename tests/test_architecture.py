@@ -152,12 +152,15 @@ def test_the_hygiene_patterns_see_what_they_are_for():
     assert INDEX_ADDRESS.search("https://mirror.local" + "/simple")
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-backtrader.txt"])
 def test_requirements_hold_the_versions_of_pyproject_with_hashes_and_nothing_else(name):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = set(project["dependencies"])
-    if name == "requirements-dev.txt":
-        wanted |= set(project["optional-dependencies"]["dev"])
+    needed, extras = project["dependencies"], project["optional-dependencies"]
+    wanted = {
+        "requirements.txt": {*needed},
+        "requirements-dev.txt": {*needed, *extras["dev"], *extras["backtrader"]},
+        "requirements-backtrader.txt": {*extras["backtrader"]},
+    }[name]
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     pins = [line.split()[0] for line in lines if line[0].isalpha()]
     assert {normal(pin) for pin in wanted} <= {normal(pin) for pin in pins}
