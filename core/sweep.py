@@ -20,7 +20,7 @@ import numpy as np
 from backtest_engine import decide_and_review, entry_gate, fill_entry, order_row, signal_gate, turn_day
 from core.jit import HOT, INNER, by_reference, njit
 from core.margin import requirement
-from core.portfolio import IDLE
+from core.portfolio import IDLE, USABLE
 from core.positions import attend, judged_price, lay_out, settlement_row
 from core.risk_manager import halt, halted_row, note_result, review
 from core.trials import BOUND, DEEPEST, DEEPEST_SHARE, trial_figures
@@ -75,7 +75,7 @@ LANE = [("path", "i8"), ("timed", "i8")]  # of a slot: its path, and the row on 
 ROOM = [("paths", "i8"), ("stretches", "i8"), ("rows", "i8")]
 UNKNOWN_PRICE = (1 << 30) - 1
 FOLLOWED, LEFT_TO_ENGINE = 1, 0
-MOST_PATHS, MOST_STRETCHES, MOST_ROWS = 1 << 14, 1 << 18, 3 << 20
+MOST_PATHS, MOST_STRETCHES, MOST_ROWS = 1 << 14, 1 << 18, 5 << 20
 
 
 class Shared(NamedTuple):
@@ -155,6 +155,23 @@ def take_path(m, shared, slot, r):
     return n
 
 
+@njit(**HOT)
+def copy(values, out):
+    for j in range(out.shape[0]):
+        out[j] = values[j]
+
+
+@njit(**HOT)
+def span(values):
+    """(least, most) of at least one value."""
+    least, most = values[0], values[0]
+    for j in range(values.shape[0]):
+        least = min(least, values[j])
+    for j in range(values.shape[0]):
+        most = max(most, values[j])
+    return least, most
+
+
 @njit(**INNER)
 def lay_stretch(m, rules, book, shared, p):
     """Lay out the next session of slot p's path; 0 without room."""
@@ -166,17 +183,20 @@ def lay_stretch(m, rules, book, shared, p):
         return 0
     book.slot[p].last_mid2 = path.last_mid2
     lay_out(m, rules, book, p, r0, r1)
-    clean = book.slot[p].clean
-    low, high, cheap, dear = UNKNOWN_PRICE, -UNKNOWN_PRICE, UNKNOWN_PRICE, -UNKNOWN_PRICE
-    for j in range(n):
-        mid2 = book.path[MID2, p, j]
-        cheap, dear = min(cheap, mid2), max(dear, mid2)
-        shared.mid2[at + j] = mid2
-    for j in range(n):
-        natural, good = book.path[NATURAL_CENTS, p, j], clean == 1 or book.path[USABLE_ROW, p, j] == 1
-        shared.natural[at + j], shared.usable[at + j] = natural, good
-        if good:
-            low, high = min(low, natural), max(high, natural)
+    mid2, natural, usable = shared.mid2[at : at + n], shared.natural[at : at + n], shared.usable[at : at + n]
+    copy(book.path[MID2, p, :n], mid2)
+    copy(book.path[NATURAL_CENTS, p, :n], natural)
+    cheap, dear = span(mid2)
+    if book.slot[p].clean == 1:
+        for j in range(n):
+            usable[j] = 1
+        low, high = span(natural)
+    else:
+        low, high = UNKNOWN_PRICE, -UNKNOWN_PRICE
+        for j in range(n):
+            usable[j] = book.path[USABLE_ROW, p, j] == USABLE
+            if usable[j]:
+                low, high = min(low, natural[j]), max(high, natural[j])
     stretch = shared.stretch[path.first + path.laid]
     stretch.at, stretch.start, stretch.end = at, r0, r1
     stretch.low, stretch.high, stretch.cheap, stretch.dear = low, high, cheap, dear

@@ -40,7 +40,10 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
             "core.market.writer",
             "core.explain",
             "core.lookahead",
+            "core.coarse",
             "core.replay",
+            "core.search.*",
+            "core.sweep",
             "core.smiles",
             "core.stress.*",
             "core.valuation",
@@ -51,7 +54,7 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
         (
             *("core.assignment", "core.attribution", "core.exposure", "core.hedge", "core.margin", "core.portfolio"),
             *("core.positions", "core.resampling", "core.risk_manager", "core.scenario", "core.scripted"),
-            *("core.shocks", "core.smile_hedge"),
+            *("core.shocks", "core.smile_hedge", "core.trials"),
         ),
     ),
     # Costs stand beside the decisions: an exit asks what closing would cost.

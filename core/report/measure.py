@@ -32,6 +32,7 @@ from core.types import (
 
 if TYPE_CHECKING:
     from backtest_engine import BacktestResult
+    from core.types import Costs, Market
     from core.market.store import Store
 
 DELIVERIES = (EVENT_ASSIGNMENT, EVENT_EXERCISE)
@@ -65,13 +66,17 @@ def closing_rows(result: BacktestResult) -> Any:
 
 
 def cash_returns(result: BacktestResult) -> Any:
-    """What cash earned by rule in each session, as decimals: zeros unless cash earns the bill rate."""
-    sessions = session_range(result)
-    if not result.costs.interest:
+    """What cash earned by rule in each session of a run; see cash_returns_between."""
+    return cash_returns_between(result.market, result.costs, result.first_row, result.last_row)
+
+
+def cash_returns_between(market: Market, costs: Costs, first_row: int, last_row: int) -> Any:
+    """What cash earned by rule in each session of rows [first, last), as decimals: zeros unless it earns bill rates."""
+    sessions = np.arange(market.row[first_row].session, market.row[last_row - 1].session + 1)
+    if not costs.interest:
         return np.zeros(len(sessions))
-    ses = result.market.ses
-    days = np.diff(ses.day[sessions], prepend=ses.day[sessions[0]])
-    rate = np.nan_to_num(ses.rate[np.maximum(sessions - 1, 0)])
+    days = np.diff(market.ses.day[sessions], prepend=market.ses.day[sessions[0]])
+    rate = np.nan_to_num(market.ses.rate[np.maximum(sessions - 1, 0)])
     return np.expm1(rate * days / 365.0)
 
 
