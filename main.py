@@ -4,6 +4,7 @@
     python main.py data import standard ...     make a market from your own files
     python main.py price                        a condor under every model: value, greeks, chances
     python main.py calibrate --date 2018-12-31  smiles of a market's chain, and how well models fit them
+    python main.py optimize                     which settings, and how much of the best is luck
     python main.py stress                       what would have hurt: past shocks, worse markets, chance
     python main.py lookahead                    whether the newest run knew the future
     python main.py explain --at '2018-02-05 15:45'  one decision of it in words and numbers
@@ -85,12 +86,40 @@ def build_parser() -> Parser:
     )
     backtest.add_argument("--out", metavar="DIR", help="run folder (default reports/<run id>)")
     common(backtest)
+    add_optimize_parser(commands)
     add_stress_parser(commands)
     add_run_parsers(commands)
     add_pricing_parsers(commands)
     add_data_parser(commands)
     add_config_parser(commands)
     return parser
+
+
+def add_optimize_parser(commands: Any) -> None:
+    optimize = commands.add_parser(
+        "optimize",
+        help="search the settings, and tell how much of the best is luck",
+        description="Try settings on a market, each trial a backtest to the cent; recommend the best plateau; deflate "
+        "its Sharpe ratio by everything ever tried on this market. Without a grid: the classic six phases, 829 trials.",
+        epilog="example: python main.py optimize --grid exits --set strategy.max_positions=1 --jobs 2",
+    )
+    market_options(optimize)
+    optimize.add_argument("--grid", metavar="G", default="classic", help="name in data/grids, or a YAML file (classic)")
+    optimize.add_argument("--method", metavar="M", help="grid (default), random, sobol, tpe, cmaes")
+    optimize.add_argument("--trials", metavar="N", type=int, help="of a phase, for all methods but grid")
+    optimize.add_argument(
+        "--objective", metavar="NAME", help="net_profit_over_max_drawdown (default), any metric, pareto"
+    )
+    optimize.add_argument("--min-trades", metavar="N", type=int, help="fewer closed trades do not count (30)")
+    optimize.add_argument("--limit", metavar="TEXT", action="append", default=[], help="'max_drawdown_pct <= 20'")
+    optimize.add_argument("--jobs", metavar="N", type=int, help="worker processes (default: all cores)")
+    optimize.add_argument("--engine", choices=("local", "ray"), default="local", help="local (default) or ray")
+    optimize.add_argument("--address", metavar="HOST:PORT", help="ray: a cluster that runs (default: one of its own)")
+    optimize.add_argument("--resume", action="store_true", help="take finished trials of earlier searches")
+    optimize.add_argument("--apply", metavar="FILE", help="also write the recommended settings as a preset")
+    optimize.add_argument("--report", default="html", metavar="LIST", help="html (default) or none")
+    optimize.add_argument("--out", metavar="DIR", help="run folder (default reports/<run id>)")
+    common(optimize)
 
 
 def add_stress_parser(commands: Any) -> None:
@@ -290,6 +319,7 @@ def backtest_and_write(
     from core.report import folder as run_files
     from core.report.measure import measure
     from core.report.terminal import summary_lines
+    from core.search.database import log_trial
 
     result = driven(args.driver, store, config)
     measured = measure(result)
@@ -300,7 +330,7 @@ def backtest_and_write(
         insight = insight_of(result, args.cut)
         measured.metrics.update(insight.figures)
     folder, run_id = run_files.run_folder(args.out, "backtest", config.hash(), started)
-    logged = run_files.log_trial(config.hash(), store.hash)
+    logged = log_trial(config.hash(), store.hash)
     manifest = {**run_files.manifest_of(result, run_id, started, logged), "driver": args.driver}
     run_files.write_run(folder, result, measured, manifest, args.trace)
     if insight is not None:
@@ -394,13 +424,14 @@ def run_stress(args: argparse.Namespace) -> None:
     import backtest_engine
     from core.report import folder as run_files
     from core.report.stress import stress_lines, write_stress
+    from core.search.database import log_trial
     from core.stress.whole import stressed
 
     plan = plan_of(args, config["market.seed"])
     result = backtest_engine.run(store, config)
     value = stressed(result, plan, teller(args))
     folder, own_id = run_files.run_folder(args.out, "stress", config.hash(), started)
-    manifest = run_files.manifest_of(result, own_id, started, run_files.log_trial(config.hash(), store.hash))
+    manifest = run_files.manifest_of(result, own_id, started, log_trial(config.hash(), store.hash))
     manifest = {**manifest, "stressed_run": run_id, "stress": plan._asdict()}
     write_stress(folder, value, manifest, args.report == "html")
     if args.report == "html":
@@ -410,6 +441,62 @@ def run_stress(args: argparse.Namespace) -> None:
 
         write_html(folder, result, measure(result), manifest, insight_of(result), value)
     show(args, {"run_id": own_id, "folder": str(folder), **value}, stress_lines(value, folder))
+
+
+def run_optimize(args: argparse.Namespace) -> None:
+    started = dt.datetime.now(dt.UTC)
+    if args.report not in REPORTS:
+        raise ConfigError(f"--report is {args.report!r}; give one of: {', '.join(REPORTS)}")
+    from core.search.grid import read_grid
+
+    grid = read_grid(args.grid)
+    args.preset = args.preset or grid.preset
+    config = effective(args)
+    say = teller(args)
+    from core.market.catalog import open_market
+
+    compiling = compile_if_cold(say)
+    store = open_market(config["market.name"], config["market.seed"], say)
+    if compiling is not None:
+        compiling.wait()
+    import optimizer
+    from core.search.progress import ProgressLine
+
+    request = optimizer.Request(
+        args.grid, args.method, args.trials, args.objective, args.min_trades, tuple(args.limit), args.jobs, args.engine,
+        args.address, args.resume,
+    )  # fmt: skip
+    line = ProgressLine()
+    try:
+        found, logged = optimizer.search(store, config, grid, request, (lambda _: None) if args.quiet else line)
+    finally:
+        line.close()
+    if not found.phases:
+        raise KeyboardInterrupt
+    show_search(args, store, config, found, logged, started)
+    if not found.ended:
+        raise KeyboardInterrupt
+
+
+def show_search(
+    args: argparse.Namespace, store: Any, config: settings.Config, found: Any, logged: int, started: dt.datetime
+) -> None:
+    """Put what was found together, write its files, and show it."""
+    from core.report import folder as run_files
+    from core.search import outputs
+    from core.search.evaluate import cash_returns_of
+    from core.search.findings import findings_of
+
+    findings = findings_of(found, logged, cash_returns_of(store, config))
+    summary = outputs.summary_value(findings)
+    folder, run_id = run_files.run_folder(args.out, "optimize", config.hash(), started)
+    manifest = outputs.manifest_value(findings, store, run_id, started, {"engine": args.engine})
+    outputs.write_search(folder, findings, manifest, summary)
+    lines = outputs.summary_lines(findings, folder, store.manifest.get("quotes", "real"))
+    if args.apply is not None:
+        target = outputs.apply_to(args.apply, outputs.preset_text(findings, outputs.about_of(findings)))
+        lines.append(f"preset written: {target}")
+    show(args, {"run_id": run_id, "folder": str(folder), **summary}, lines)
 
 
 def run_lookahead(args: argparse.Namespace) -> None:
@@ -618,6 +705,7 @@ def quoted_subject(args: argparse.Namespace, wanted: Any) -> Any:
 
 COMMANDS = {
     "backtest": run_backtest,
+    "optimize": run_optimize,
     "stress": run_stress,
     "lookahead": run_lookahead,
     "explain": run_explain,

@@ -7,8 +7,7 @@ worked out once for all trials that differ in exits, sizes and caps alone. Decis
 book are the engine's own functions; what is written here is the clock: which row comes next, and how equity moved
 until then. tests/laws/test_sweep.py holds it to the engine, cent for cent.
 
-A pass that it cannot follow (shares after an exercise, no room left) ends early and says so; the caller gives that
-trial to the engine.
+A pass for which no room is left ends early and says so; the caller gives that trial to the engine.
 """
 
 from __future__ import annotations
@@ -44,6 +43,7 @@ PATH = [
     ("expiry", "i8"),
     ("credit", "i8"),
     ("legs", "i8", (LEGS,)),
+    ("stock", "i8"),
     ("session", "i8"),  # of the fill
     ("first", "i8"),  # its stretches, one a session: as many as `room`, laid out one after the other
     ("room", "i8"),
@@ -75,6 +75,7 @@ LANE = [("path", "i8"), ("timed", "i8")]  # of a slot: its path, and the row on 
 ROOM = [("paths", "i8"), ("stretches", "i8"), ("rows", "i8")]
 UNKNOWN_PRICE = (1 << 30) - 1
 FOLLOWED, LEFT_TO_ENGINE = 1, 0
+OWN_SESSIONS = 40  # that a path of one trial alone may last: shares are closed on the next bar
 MOST_PATHS, MOST_STRETCHES, MOST_ROWS = 1 << 14, 1 << 18, 5 << 20
 
 
@@ -140,19 +141,62 @@ def take_path(m, shared, slot, r):
     h = slot_of_key(shared, r, slot.legs, slot.credit)
     if shared.key[h] >= 0:
         return shared.key[h]
-    n, s, last = shared.used.paths, int(m.row[r].session), m.exp[slot.expiry].session
-    room = (last if last >= 0 else m.ses.shape[0] - 1) - s + 1
+    last = m.exp[slot.expiry].session
+    n = new_path(m, shared, slot, r, (last if last >= 0 else m.ses.shape[0] - 1) - int(m.row[r].session) + 1)
+    if n >= 0:
+        shared.key[h] = n
+    return n
+
+
+@njit(**INNER)
+def new_path(m, shared, slot, r, room):
+    """A path of what a slot holds from row r on, for at most so many sessions; -1 without room."""
+    n, s = shared.used.paths, int(m.row[r].session)
     if n >= shared.path.shape[0] - 1 or shared.used.stretches + room > shared.stretch.shape[0]:
         return -1
     path = shared.path[n]
-    path.row, path.expiry, path.credit, path.session = r, slot.expiry, slot.credit, s
+    path.row, path.expiry, path.credit, path.session, path.stock = r, slot.expiry, slot.credit, s, slot.stock
     for leg in range(LEGS):
         path.legs[leg] = slot.legs[leg]
     path.first, path.room, path.laid, path.last_mid2 = shared.used.stretches, room, 0, slot.last_mid2
     shared.used.paths += 1
     shared.used.stretches += room
-    shared.key[h] = n
     return n
+
+
+@njit(**INNER)
+def keeps_path(shared, slot, p):
+    """Whether slot p still holds what its path marks: an exercise takes a leg and brings shares."""
+    path = shared.path[shared.lane[p].path]
+    same = path.stock == slot.stock
+    for leg in range(LEGS):
+        same = same and path.legs[leg] == slot.legs[leg]
+    return same
+
+
+@njit(**INNER)
+def leave_path(m, shared, book, p, r):
+    """Give slot p a path of its own from row r on, which no other trial shares; 0 without room."""
+    room = min(OWN_SESSIONS, m.ses.shape[0] - int(m.row[r].session))
+    path = new_path(m, shared, book.slot[p], r, room)
+    shared.lane[p].path = path
+    return path >= 0
+
+
+@njit(**HOT)
+def note_mark(shared, book, p, s, r):
+    """Put slot p's mark of the row before r where the engine keeps the last one known."""
+    path = shared.path[shared.lane[p].path]
+    if r > path.row:
+        stretch = shared.stretch[path.first + s - path.session]
+        last = shared.mid2[stretch.at + r - 1 - stretch.start] if r > stretch.start else before(shared, path, s)
+        book.slot[p].last_mid2 = last
+
+
+@njit(**HOT)
+def before(shared, path, s):
+    """Last mark of the session before s, in which the path was open."""
+    return shared.stretch[path.first + s - 1 - path.session].last
 
 
 @njit(**HOT)
@@ -315,10 +359,14 @@ def usable_row(m, rules, book, shared, p, r, last):
 def next_row(m, rules, book, shared, p, r, t1):
     """First row from r on at which slot p settles, fills or decides, IDLE if none before t1; -1 without room."""
     slot = book.slot[p]
-    expires = m.exp[slot.expiry].session
-    last = min(settlement_row(m, expires, slot.expiry) if expires >= 0 else IDLE, t1)
+    expires, last = m.exp[slot.expiry].session, t1
+    if expires >= 0:
+        settles = settlement_row(m, expires, slot.expiry)
+        last = min(settles, t1) if settles >= r else t1  # what is left after it are shares
     first = max(r, slot.opened + 1)
-    if slot.closing != Reason.NONE:
+    if slot.stock != 0:
+        row = trading_row(m, max(first, slot.decided + 1), last)
+    elif slot.closing != Reason.NONE:
         row = usable_row(m, rules, book, shared, p, max(first, slot.decided + 1), last)
     else:
         timed = min(max(shared.lane[p].timed, first), last)
@@ -326,6 +374,15 @@ def next_row(m, rules, book, shared, p, r, t1):
         if row == IDLE:
             row = timed
     return min(row, last) if min(row, last) < t1 else IDLE
+
+
+@njit(**INNER)
+def trading_row(m, r, last):
+    """First row in [r, last) on which shares trade, or IDLE."""
+    for row in range(r, last):
+        if m.row[row].minute <= m.ses[m.row[row].session].close:
+            return row
+    return IDLE
 
 
 @njit(**INNER)
@@ -377,7 +434,7 @@ def book_stretch(m, rules, limits, book, shared, s, a, b, extremes):
             stretch, cents = shared.stretch[k], (MULTIPLIER // 2) * book.slot[p].contracts
             most -= cents * stretch.cheap
             least -= cents * stretch.dear
-            last -= cents * shared.mid2[stretch.at + b - 1 - stretch.start]
+            last -= cents * (stretch.last if b == stretch.end else shared.mid2[stretch.at + b - 1 - stretch.start])
     quiet = most <= head.peak and head.peak - least <= extremes[DEEPEST]
     if limits.daily_loss_share > 0.0:
         quiet = quiet and least > head.day_equity * (1.0 - limits.daily_loss_share)
@@ -502,18 +559,22 @@ def follow_slots(m, rules, book, shared, r, t1):
 @njit(**INNER)
 def attend_slots(m, rules, limits, costs, book, out, shared, s, r, t1):
     """Everything that open structures do on row r; 0 if the pass cannot be followed on."""
+    adjusted = book.head.adjustments
     for p in range(book.slot.shape[0]):
         if book.slot[p].trade < 0 or book.slot[p].event != r:
             continue
         if stretch_of(m, rules, book, shared, p, s) < 0:
             return 0
         show_row(book, shared, p, s, r)
+        note_mark(shared, book, p, s, r)
         attend(m, rules, limits, costs, book, out, p, s, r, r)
         if book.slot[p].trade < 0:
             note_result(limits, book.head, out.t_int[book.head.closed_trade, T_PNL], m.ses[s].day)
             continue
-        if book.slot[p].stock != 0:
-            return 0
+        if book.head.adjustments > adjusted:
+            adjusted = book.head.adjustments
+            if not leave_path(m, shared, book, p, r):
+                return 0
         row = next_row(m, rules, book, shared, p, r + 1, t1)
         if row < 0:
             return 0
@@ -577,10 +638,20 @@ def session_rows(m, rules, limits, costs, book, blank, out, shared, s, r, t1, ex
     """One session from its first row r on; 0 if it cannot be followed."""
     head, r1 = book.head, m.ses[s].end
     halted = head.halt
+    for p in range(book.slot.shape[0]):
+        if book.slot[p].trade >= 0:
+            path = shared.path[shared.lane[p].path]
+            book.slot[p].last_mid2 = before(shared, path, s)
     turn_day(m, limits, costs, book, out, s, r)
     for p in range(book.slot.shape[0]):
-        if book.slot[p].trade >= 0 and book.slot[p].stock != 0:
+        changed = book.slot[p].trade >= 0 and not keeps_path(shared, book.slot[p], p)
+        if changed and not leave_path(m, shared, book, p, r):
             return 0
+        if book.slot[p].trade >= 0 and (book.slot[p].stock != 0 or book.slot[p].decided == r):
+            row = next_row(m, rules, book, shared, p, r, t1)
+            if row < 0:
+                return 0
+            book.slot[p].event = row
     if head.halt == Reason.KILLED and halted != Reason.KILLED and not follow_slots(m, rules, book, shared, r, t1):
         return 0
     if is_quiet(m, rules, book, s, r, r1):

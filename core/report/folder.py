@@ -293,19 +293,6 @@ def reports_folder() -> Path:
     return Path(os.environ.get("QMTF_REPORTS_DIR", ROOT / "reports"))
 
 
-def log_trial(settings_hash: str, store_hash: str) -> int:
-    """Note this trial; returns how many distinct settings have been tried on this store so far."""
-    path = reports_folder() / "trials.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    line = f"{store_hash} {settings_hash}"
-    seen = set(path.read_text(encoding="utf-8").splitlines()) if path.exists() else set()
-    if line not in seen:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-        seen.add(line)
-    return sum(entry.startswith(store_hash) for entry in seen)
-
-
 def run_folder(out: str | None, command: str, settings_hash: str, started: dt.datetime) -> tuple[Path, str]:
     """(folder, run id). An existing folder is never written into."""
     run_id = f"{started:%Y%m%dT%H%M%SZ}-{command}-{settings_hash[:6]}"

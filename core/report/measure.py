@@ -32,8 +32,8 @@ from core.types import (
 
 if TYPE_CHECKING:
     from backtest_engine import BacktestResult
-    from core.types import Costs, Market
     from core.market.store import Store
+    from core.types import Costs, Market
 
 DELIVERIES = (EVENT_ASSIGNMENT, EVENT_EXERCISE)
 FEW_TRADES = 30

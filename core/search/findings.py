@@ -1,0 +1,104 @@
+"""What a search found, in one place: all trials side by side, the recommended one, its neighbours, and its luck."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from core.metrics import skew_and_kurtosis
+from core.overfit import deflated_sharpe
+from core.search.luck import Luck, luck_of
+from core.search.records import Found
+from core.search.robustness import Shape, importances, inert, neighbourhood_scores, shape_of
+from core.trials import METRIC
+
+
+class Findings(NamedTuple):
+    """The trials of all phases in order (n), and what they say together."""
+
+    found: Found
+    phase: list[str]  # of each trial
+    settings: dict[str, list[Any]]  # every varied or set path, a value per trial
+    hashes: list[str]
+    figures: Any  # float64 (n, K)
+    equity: Any  # int64 (n, sessions)
+    returns: Any  # float64 (sessions, n), in excess of cash
+    scores: Any  # float64 (n)
+    robustness: Any  # float64 (n), NaN without neighbours
+    recommended: int  # trial id, -1: none counts
+    best: int  # the best point
+    luck: Luck | None  # of the recommended trial; None where there is none
+    shape: Shape | None
+    importances: list[dict[str, float]]  # by phase
+    inert: list[str]  # varied settings that changed nothing on this market
+
+
+def excess_returns(equity: Any, start_cents: Any, cash_returns: Any) -> Any:
+    """float64 (sessions, n) from int64 (n, sessions); NaN where an account was lost."""
+    before = np.concatenate((np.asarray(start_cents, np.float64)[:, None], equity[:, :-1]), axis=1)
+    returns = np.full(equity.shape, np.nan)
+    np.divide(equity, before, out=returns, where=before > 0)
+    return (returns - 1.0 - cash_returns).T
+
+
+def varied_paths(found: Found) -> list[str]:
+    """Every path that a phase varied or set, in order of its first appearance."""
+    return list(dict.fromkeys(path for phase in found.phases for path in (*phase.phase.levels, *phase.phase.fixed)))
+
+
+def findings_of(found: Found, logged: int, cash_returns: Any) -> Findings:
+    """Put a search's phases together. logged : settings tried on this market, these included; one phase at least."""
+    phases = found.phases
+    paths = varied_paths(found)
+    settings: dict[str, list[Any]] = {path: [] for path in paths}
+    starts: list[float] = []
+    for phase in phases:
+        base = found.base.values
+        for row in phase.rows:
+            own = dict(zip(phase.paths, row, strict=True))
+            for path in paths:
+                settings[path].append(own.get(path, base[path]))
+            starts.append(own.get("account.starting_cash", base["account.starting_cash"]))
+    equity = np.concatenate([phase.equity for phase in phases])
+    returns = excess_returns(equity, np.round(np.array(starts) * 100.0), cash_returns)
+    scores = np.concatenate([phase.scores for phase in phases])
+    robustness = np.concatenate([neighbourhood_scores(phase.levels(), phase.scores) for phase in phases])
+    last = max((i for i, phase in enumerate(phases) if phase.chosen >= 0), default=-1)
+    recommended = sum(len(phase.rows) for phase in phases[:last]) + phases[last].chosen if last >= 0 else -1
+    return Findings(
+        found=found,
+        phase=[phase.phase.name for phase in phases for _ in phase.rows],
+        settings=settings,
+        hashes=[key for phase in phases for key in phase.hashes],
+        figures=np.concatenate([phase.figures for phase in phases]),
+        equity=equity,
+        returns=returns,
+        scores=scores,
+        robustness=robustness,
+        recommended=recommended,
+        best=int(np.nanargmax(scores)) if np.isfinite(scores).any() else -1,
+        luck=luck_of(returns, recommended, logged) if recommended >= 0 else None,
+        shape=shape_of(phases[last].levels(), phases[last].scores, phases[last].chosen) if last >= 0 else None,
+        importances=[importances(phase.levels(), phase.scores) for phase in phases],
+        inert=[name for phase in phases for name in inert(phase.levels(), phase.figures)],
+    )
+
+
+def deflated_of(findings: Findings, trial: int) -> float | None:
+    """Deflated Sharpe ratio of any one trial, with the count and the spread of the whole search."""
+    luck, own = findings.luck, findings.returns[:, trial]
+    if luck is None or luck.spread is None or not np.isfinite(own).all() or not np.ptp(own) > 0.0:
+        return None
+    moments = skew_and_kurtosis(own)
+    if moments is None:
+        return None
+    sharpe = float(own.mean() / own.std(ddof=1))
+    return deflated_sharpe(sharpe, len(own), *moments, luck.effective, luck.spread**2)
+
+
+def ranking(findings: Findings) -> Any:
+    """Trial ids, the best objective first; those that do not count come last, by net profit."""
+    net = np.nan_to_num(findings.figures[:, METRIC["net_profit"]], nan=-np.inf)
+    score = np.nan_to_num(findings.scores, nan=-np.inf)
+    return np.lexsort((np.arange(len(score)), -net, -score))

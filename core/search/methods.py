@@ -1,0 +1,108 @@
+"""Which combinations of a phase are tried: all of them, some at random, or those that earlier ones suggest.
+
+A method hands out rounds of combinations and hears how each went. Its choices depend on the seed and on what it heard,
+in order; rounds have a fixed size, so that they do not depend on the number of workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from core.errors import ConfigError
+from core.search.grid import Phase, Space
+from core.settings import BY_PATH
+
+METHODS = ("grid", "random", "sobol", "tpe", "cmaes")
+SAMPLED_TRIALS, SUGGESTED_TRIALS, ROUND = 1000, 300, 16
+
+
+def default_trials(method: str) -> int:
+    return SUGGESTED_TRIALS if method in ("tpe", "cmaes") else SAMPLED_TRIALS
+
+
+def sampled(phase: Phase, space: Space, method: str, trials: int, seed: int) -> list[tuple[Any, ...]]:
+    """Rows of the space: all (grid), a draw without repeats (random), or spread evenly (sobol; repeats are dropped)."""
+    if method == "grid" or trials >= len(space.rows):
+        return space.rows
+    if method == "random":
+        chosen = np.random.default_rng(seed).choice(len(space.rows), trials, replace=False)
+        return [space.rows[i] for i in sorted(chosen.tolist())]
+    from scipy.stats import qmc
+
+    sizes = [len(levels) for levels in phase.levels.values()]
+    allowed = {row: None for row in space.rows}
+    engine = qmc.Sobol(len(sizes), seed=seed)
+    levels, tail = list(phase.levels.values()), tuple(phase.fixed.values())
+    found: dict[tuple[Any, ...], None] = {}
+    while len(found) < trials and engine.num_generated < 64 * trials:
+        for point in engine.random(1 << max(3, (trials - 1).bit_length())):
+            row = (*(levels[i][min(int(x * sizes[i]), sizes[i] - 1)] for i, x in enumerate(point)), *tail)
+            if row in allowed and len(found) < trials:
+                found[row] = None
+    return list(found)
+
+
+def optuna_module() -> Any:
+    """optuna, or the line that says how to get it."""
+    try:
+        import optuna
+    except ImportError:
+        raise ConfigError(
+            "--method tpe and cmaes need optuna; pip install -r requirements-optuna.txt, or use --method sobol"
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+class Suggester:
+    """Combinations suggested by optuna's samplers, a round at a time."""
+
+    def __init__(self, phase: Phase, space: Space, method: str, both: bool, seed: int) -> None:
+        optuna = optuna_module()
+        self.allowed = {row: None for row in space.rows}
+        self.levels, self.tail = phase.levels, tuple(phase.fixed.values())
+        # The sampler asks for a multivariate model of a whole round, so its own warnings of an experiment are expected.
+        if method == "cmaes":
+            ordered = [path for path in self.levels if BY_PATH[path].kind in ("int", "float")]
+            if len(ordered) < 2 or len(ordered) < len(self.levels):
+                raise ConfigError("--method cmaes varies two or more numbers and no choices; use tpe")
+            sampler = optuna.samplers.CmaEsSampler(seed=seed)
+        else:
+            sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=not both)
+        directions = ["maximize", "minimize"] if both else ["maximize"]
+        self.study = optuna.create_study(sampler=sampler, directions=directions)
+        self.failed = optuna.trial.TrialState.FAIL
+        self.seen: set[tuple[Any, ...]] = set()
+
+    def ask(self, count: int) -> list[tuple[Any, tuple[Any, ...]]]:
+        """(optuna trial, row) pairs, new ones that the conditions admit; fewer where it keeps repeating itself."""
+        found: list[tuple[Any, tuple[Any, ...]]] = []
+        for _ in range(8 * count):
+            trial = self.study.ask()
+            row = (*(self.level(trial, path) for path in self.levels), *self.tail)
+            if row in self.allowed and row not in self.seen:
+                self.seen.add(row)
+                found.append((trial, row))
+            else:
+                self.study.tell(trial, state=self.failed)
+            if len(found) == count:
+                break
+        return found
+
+    def level(self, trial: Any, path: str) -> Any:
+        levels = self.levels[path]
+        if BY_PATH[path].kind in ("int", "float"):
+            return levels[trial.suggest_int(path, 0, len(levels) - 1)]
+        return trial.suggest_categorical(path, levels)
+
+    def tell(self, trial: Any, values: Sequence[float]) -> None:
+        known = all(np.isfinite(v) for v in values)
+        self.study.tell(trial, list(values) if known else None, state=None if known else self.failed)
+
+
+def rounds_of(rows: Sequence[tuple[Any, ...]], size: int) -> Iterator[Sequence[tuple[Any, ...]]]:
+    for begin in range(0, len(rows), size):
+        yield rows[begin : begin + size]

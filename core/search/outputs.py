@@ -1,0 +1,283 @@
+"""The files of a search: trials.parquet, top100.csv, best.yaml, summary.json; the same bytes for the same search."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.config import PRESETS, ROOT, Config
+from core.errors import ConfigError
+from core.jit import code_hash
+from core.market.store import Store
+from core.report.folder import versions
+from core.search.findings import Findings, deflated_of, ranking
+from core.search.luck import Luck
+from core.settings import BY_PATH
+from core.trials import COUNTS, METRIC, TRIAL_METRICS
+
+TOP = 100
+TOP_METRICS = {
+    "NetProfit": "net_profit", "MaxDD": "max_drawdown", "NP_DD_Ratio": "net_profit_over_max_drawdown",
+    "ProfitFactor": "profit_factor", "Expectancy": "expectancy", "Sharpe": "sharpe",
+}  # fmt: skip
+TOP_COUNTS = {"Trades": "trades", "Wins": "wins", "Losses": "losses"}
+SHOWN = 12
+
+
+def known(value: float | None) -> float | None:
+    """The number as JSON can say it; None for what is not finite."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def short_names(paths: Any) -> dict[str, str]:
+    """Last names of paths where they are unique, else the paths."""
+    lasts = [path.rsplit(".", 1)[-1] for path in paths]
+    return {path: last if lasts.count(last) == 1 else path for path, last in zip(paths, lasts, strict=True)}
+
+
+def write_trials(path: Path, findings: Findings) -> None:
+    """trials.parquet: a row per trial in order of its id, settings and metrics alone."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, Any] = {
+        "trial_id": pa.array(range(len(findings.phase)), pa.int64()),
+        "phase": pa.array(findings.phase, pa.string()),
+        "settings_hash": pa.array(findings.hashes, pa.string()),
+    }
+    kinds = {"int": pa.int64(), "float": pa.float64()}
+    for name, values in findings.settings.items():
+        columns[name] = pa.array(values, kinds.get(BY_PATH[name].kind, pa.string()))
+    for name in TRIAL_METRICS:
+        column = findings.figures[:, METRIC[name]]
+        whole = name in COUNTS
+        columns[name] = pa.array(column.astype(np.int64) if whole else column, from_pandas=True)
+    columns["objective"] = pa.array(findings.scores, from_pandas=True)
+    pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def top_lines(findings: Findings) -> tuple[list[str], list[list[Any]]]:
+    """(columns, rows) of top100.csv."""
+    names = short_names(list(findings.settings))
+    columns = ["Rank", "phase", *names.values(), "Balance", *TOP_METRICS, "DeflatedSharpe", *TOP_COUNTS]
+    columns += ["WinRate", "Robustness"]
+    start = findings.found.base["account.starting_cash"]
+    rows = []
+    for rank, trial in enumerate(ranking(findings)[:TOP].tolist()):
+        figures = findings.figures[trial]
+        cash = findings.settings.get("account.starting_cash", {trial: start})[trial]
+        row: list[Any] = [rank + 1, findings.phase[trial], *(values[trial] for values in findings.settings.values())]
+        row += [cash + figures[METRIC["net_profit"]], *(figures[METRIC[key]] for key in TOP_METRICS.values())]
+        row += [deflated_of(findings, trial), *(int(figures[METRIC[key]]) for key in TOP_COUNTS.values())]
+        rows.append([*row, figures[METRIC["win_rate"]], findings.robustness[trial]])
+    return columns, rows
+
+
+def cell(value: Any) -> str:
+    """A value of a CSV: numbers to six digits, nothing for the unknown, commas in quotes."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}" if abs(value) < 1e5 else f"{value:.2f}"
+    text = str(value)
+    return f'"{text}"' if "," in text else text
+
+
+def write_top(path: Path, findings: Findings) -> None:
+    columns, rows = top_lines(findings)
+    path.write_text("\n".join([",".join(columns), *(",".join(map(cell, row)) for row in rows), ""]), encoding="utf-8")
+
+
+def changed_settings(config: Config) -> dict[str, Any]:
+    """Settings that are not at their defaults, the market's and data's aside: what a preset has to say."""
+    return {
+        path: value
+        for path, value in config.values.items()
+        if value != BY_PATH[path].default and not path.startswith(("market.", "data."))
+    }
+
+
+def nested(flat: dict[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        *parts, name = path.split(".")
+        node = tree
+        for part in parts:
+            node = node.setdefault(part, {})
+        node[name] = value
+    return tree
+
+
+def preset_text(findings: Findings, about: str) -> str:
+    """The recommended settings as a preset."""
+    import yaml
+
+    tree = {"about": about, **nested(changed_settings(findings.found.recommended))}
+    return yaml.safe_dump(tree, sort_keys=False, width=110, allow_unicode=True)
+
+
+def about_of(findings: Findings) -> str:
+    if findings.luck is None:
+        return "no trial counted: the settings that the search began with"
+    shape = findings.shape.words if findings.shape else ""
+    head = f"recommended by a search of {findings.found.count()} trials"
+    return f"{head}; {findings.luck.verdict}: {findings.luck.words}; {shape}"
+
+
+def apply_to(target: str, text: str) -> Path:
+    """Write a preset where --apply says: a bare name into data/presets/strategy. Nothing is overwritten."""
+    path = Path(target)
+    if path.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"--apply is {target!r}; give a YAML file to write, as mine.yaml (never your config.py)")
+    if path.parent == Path() and not path.is_absolute():
+        path = PRESETS / "strategy" / path.name
+    if path.exists():
+        raise ConfigError(f"--apply {path}: exists already; give another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--apply {path}: cannot be written ({error.strerror or error})") from None
+    return path
+
+
+def luck_value(luck: Luck | None) -> dict[str, Any]:
+    """The figures of luck as JSON."""
+    if luck is None:
+        return {"verdict": "undecided", "words": "no trial counted"}
+    return {
+        "verdict": luck.verdict,
+        "words": luck.words,
+        "deflated_sharpe": known(luck.deflated),
+        "pbo": known(luck.pbo),
+        "probability_of_loss": known(luck.loss),
+        "cscv_blocks": luck.splits,
+        "logged_trials": luck.trials,
+        "effective_trials": known(luck.effective),
+        "sharpe_per_session": known(luck.sharpe),
+        "sharpe_by_luck_per_session": known(luck.by_luck),
+        "sessions": luck.periods,
+    }
+
+
+def figures_value(findings: Findings, trial: int) -> dict[str, Any] | None:
+    """One trial: its settings and figures."""
+    if trial < 0:
+        return None
+    figures = {name: known(findings.figures[trial, METRIC[name]]) for name in TRIAL_METRICS}
+    return {
+        "trial_id": trial,
+        "settings": {path: values[trial] for path, values in findings.settings.items()},
+        "metrics": {**figures, **{name: int(figures[name] or 0) for name in COUNTS}},
+        "objective": known(findings.scores[trial]),
+        "robustness": known(findings.robustness[trial]),
+        "deflated_sharpe": known(deflated_of(findings, trial)),
+    }
+
+
+def summary_value(findings: Findings) -> dict[str, Any]:
+    """What a search says, as JSON without clock or worker."""
+    found, shape = findings.found, findings.shape
+    return {
+        "grid": found.grid.name,
+        "method": found.plan.method,
+        "objective": found.plan.wish.objective,
+        "trials": found.count(),
+        "counted": int(np.isfinite(findings.scores).sum()),
+        "ended": found.ended,
+        "recommended": figures_value(findings, findings.recommended),
+        "best_point": figures_value(findings, findings.best),
+        "shape": None if shape is None else {"word": shape.word, "words": shape.words, "survives": shape.survives},
+        "luck": luck_value(findings.luck),
+        "importances": {
+            phase.phase.name: shares for phase, shares in zip(found.phases, findings.importances, strict=True)
+        },
+        "inert": findings.inert,
+    }
+
+
+def manifest_value(findings: Findings, store: Store, run_id: str, started: dt.datetime, extra: dict[str, Any]) -> Any:
+    """manifest.json: everything needed to search again, and when it was done."""
+    base = findings.found.base
+    return {
+        "run_id": run_id,
+        "started": started.isoformat(timespec="seconds"),
+        "finished": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "settings": {path: {"value": base[path], "source": base.sources[path]} for path in base.values},
+        "settings_hash": base.hash(),
+        "market": store.name,
+        "store_hash": store.hash,
+        "quotes": store.manifest.get("quotes", "real"),
+        "code_version": code_hash(),
+        "versions": versions(),
+        "seed": findings.found.plan.seed,
+        "logged_trials": findings.luck.trials if findings.luck else None,
+        "seconds": findings.found.seconds,
+        "resumed": findings.found.resumed,
+        **extra,
+    }
+
+
+def write_search(folder: Path, findings: Findings, manifest: dict[str, Any], summary: dict[str, Any]) -> None:
+    """All files but the page."""
+    write_trials(folder / "trials.parquet", findings)
+    write_top(folder / "top100.csv", findings)
+    (folder / "best.yaml").write_text(preset_text(findings, about_of(findings)), encoding="utf-8")
+    for name, value in (("manifest", manifest), ("summary", summary)):
+        text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+
+
+def summary_lines(findings: Findings, folder: Path | None, quotes: str) -> list[str]:
+    """The search for people: a table of the best, the recommended settings, and the verdict."""
+    columns, rows = top_lines(findings)
+    shown = ["Rank", "phase", "NetProfit", "MaxDD", "NP_DD_Ratio", "Sharpe", "DeflatedSharpe", "Trades", "WinRate"]
+    shown.append("Robustness")
+    places = [columns.index(name) for name in shown]
+    lines = ["  ".join(f"{name:>14}" if name != "phase" else f"{name:<24}" for name in shown)]
+    for row in rows[:SHOWN]:
+        cells = [brief(row[i]) for i in places]
+        lines.append("  ".join(f"{c:>14}" if shown[i] != "phase" else f"{c:<24}" for i, c in enumerate(cells)))
+    found = findings.found
+    if findings.recommended >= 0:
+        lines.append("recommended (best plateau):")
+        values = found.recommended.values
+        lines += [f"  {path:42} {values[path]}" for path in findings.settings]
+    if findings.shape is not None:
+        lines.append(findings.shape.words)
+    if findings.inert:
+        lines.append(f"changed nothing on this market: {', '.join(findings.inert)}")
+    lines.append(luck_line(findings))
+    if quotes != "real":
+        lines.append(f"{quotes}: a modelled premium proves no edge.")
+    rate = found.count() / found.seconds if found.seconds > 0 else 0.0
+    state = "" if found.ended else "interrupted: "
+    lines.append(
+        f"{state}{found.count():,} trials in {found.seconds:.1f} s ({rate:,.0f} a second), {found.resumed} resumed"
+    )
+    if folder is not None:
+        lines.append(f"run folder: {folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder}")
+    return lines
+
+
+def brief(value: Any) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:,.2f}" if abs(value) >= 10 else f"{value:.3f}"
+    return cell(value)
+
+
+def luck_line(findings: Findings) -> str:
+    luck = findings.luck
+    if luck is None:
+        return "UNDECIDED: no trial counted (see --min-trades and limits)"
+    deflated = "unknown" if luck.deflated is None else f"{luck.deflated:.2f}"
+    pbo = "unknown" if luck.pbo is None else f"{luck.pbo:.0%}"
+    return (
+        f"{luck.verdict.upper()}: deflated Sharpe {deflated}, PBO {pbo}, {luck.trials:,} settings tried on this market "
+        f"(like {luck.effective:.1f} independent ones); {luck.words}"
+    )

@@ -1,0 +1,266 @@
+"""Whether good settings have good neighbours: the best plateau, its shape, and which settings matter.
+
+A neighbour differs by one step of one setting: the next level of a number, any other value of a choice. Where trials
+were drawn and so have no such neighbours, the nearest few by rank take their place.
+Source of the shares of variance: functional ANOVA, Sobol, "Sensitivity estimates for nonlinear models" (1993).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+NEAREST = 6
+HOLDS, COLLAPSES = 0.7, 0.3  # of the objective that survives a step
+BINS = 8
+Levels = Mapping[str, Sequence[Any]]
+
+
+class Shape(NamedTuple):
+    """How the ground lies around a trial."""
+
+    word: str  # plateau, ridge, spike, unknown
+    along: tuple[str, ...]  # settings of which a step changes little
+    across: tuple[str, ...]  # settings of which a step ruins it
+    survives: dict[str, float]  # worst share of the objective left by a step of each setting
+    words: str
+
+
+def is_number(values: Sequence[Any]) -> bool:
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+
+
+def codes(levels: Levels) -> tuple[Any, Any]:
+    """(int64 (n, p) place of each trial's level, bool (p) whether the levels have an order)."""
+    columns, ordered = [], []
+    for values in levels.values():
+        numbers = is_number(values)
+        distinct = sorted(set(values)) if numbers else list(dict.fromkeys(values))
+        places = {value: i for i, value in enumerate(distinct)}
+        columns.append([places[value] for value in values])
+        ordered.append(numbers)
+    return np.array(columns, np.int64).T.reshape(-1, len(columns)), np.array(ordered)
+
+
+def steps(levels: Levels) -> list[tuple[int, Any, Any]]:
+    """(setting, trials, neighbours) for each way to take one step: parallel arrays of indices."""
+    code, ordered = codes(levels)
+    n, p = code.shape
+    if n == 0 or p == 0:
+        return []
+    size = code.max(axis=0) + 1
+    weight = np.concatenate(([1], np.cumprod(size[:-1].astype(object)))).tolist()
+    key = (
+        sum(code[:, j].astype(object) * weight[j] for j in range(p))
+        if np.prod(size.astype(float)) > 2**62
+        else (code @ np.array(weight, np.int64))
+    )
+    where = {k: i for i, k in reversed(list(enumerate(key.tolist())))}
+    found = []
+    for j in range(p):
+        ways = (-1, 1) if ordered[j] else [d for d in range(1 - int(size[j]), int(size[j])) if d]
+        for way in ways:
+            target = code[:, j] + way
+            inside = np.nonzero((target >= 0) & (target < size[j]))[0]
+            keys = (key[inside] + way * weight[j]).tolist()
+            pairs = [(i, where[k]) for i, k in zip(inside.tolist(), keys, strict=True) if k in where]
+            if pairs:
+                mine, other = np.array(pairs).T
+                found.append((j, mine, other))
+    return found
+
+
+def neighbours(levels: Levels) -> list[tuple[int, Any, Any]]:
+    """steps, or for trials without any of them their nearest few in the space of ranks (setting -1)."""
+    found = steps(levels)
+    code, _ = codes(levels)
+    alone = np.ones(len(code), bool)
+    for _, mine, _ in found:
+        alone[mine] = False
+    if alone.any() and len(code) > NEAREST:
+        from scipy.spatial import cKDTree
+
+        scaled = code / np.maximum(code.max(axis=0), 1)
+        _, near = cKDTree(scaled).query(scaled[alone], NEAREST + 1)
+        mine = np.repeat(np.nonzero(alone)[0], NEAREST + 1)
+        other = near.reshape(-1)
+        found.append((-1, mine[mine != other], other[mine != other]))
+    return found
+
+
+def around(levels: Levels, objective: Any) -> tuple[Any, Any]:
+    """(trials, objective of a neighbour) for every pair; a neighbour that does not count counts as the worst trial."""
+    worst = float(np.nanmin(objective)) if np.isfinite(objective).any() else np.nan
+    found = neighbours(levels)
+    if not found:
+        return np.zeros(0, np.int64), np.zeros(0)
+    mine, other = (np.concatenate([pair[k] for pair in found]) for k in (1, 2))
+    return mine, np.where(np.isfinite(objective[other]), objective[other], worst)
+
+
+def lower_quartiles(levels: Levels, objective: Any) -> Any:
+    """float64 (n): lower quartile of a trial's own and its neighbours' objective; NaN where its own is undefined."""
+    objective = np.asarray(objective, np.float64)
+    mine, values = around(levels, objective)
+    own = np.nonzero(np.isfinite(objective))[0]
+    trial = np.concatenate((own, mine))
+    value = np.concatenate((objective[own], values))
+    order = np.lexsort((value, trial))
+    trial, value = trial[order], value[order]
+    begins = np.searchsorted(trial, np.arange(len(objective)))
+    counts = np.bincount(trial, minlength=len(objective))
+    out = np.full(len(objective), np.nan)
+    place = begins[own] + (counts[own] - 1) // 4
+    out[own] = value[place]
+    return out
+
+
+def plateau(levels: Levels, objective: Any) -> int:
+    """The recommended trial: the best plateau, not the best point; -1 where no trial counts.
+
+    The trial whose own and neighbours' objectives have the highest lower quartile; of equals the best, then the first.
+    """
+    objective = np.asarray(objective, np.float64)
+    if not np.isfinite(objective).any():
+        return -1
+    quartile = lower_quartiles(levels, objective)
+    order = np.lexsort(
+        (np.arange(len(objective)), -np.nan_to_num(objective, nan=-np.inf), -np.nan_to_num(quartile, nan=-np.inf))
+    )
+    return int(order[0])
+
+
+def survival(own: Any, other: Any, spread: float) -> Any:
+    """Share of the objective left after a step, in [0, 1]: their ratio for gains, else the fall in spreads of all."""
+    gain = np.where(own > 0.0, np.divide(other, own, out=np.ones_like(other), where=own > 0.0), 1.0)
+    fall = 1.0 - np.maximum(own - other, 0.0) / spread if spread > 0.0 else np.ones_like(own)
+    return np.clip(np.where(own > 0.0, gain, fall), 0.0, 1.0)
+
+
+def neighbourhood_scores(levels: Levels, objective: Any) -> Any:
+    """float64 (n) in [0, 1]: mean share of the objective that one step leaves; NaN without neighbours."""
+    objective = np.asarray(objective, np.float64)
+    mine, values = around(levels, objective)
+    counted = np.isfinite(objective[mine])
+    mine, values = mine[counted], values[counted]
+    spread = float(np.nanstd(objective)) if np.isfinite(objective).any() else 0.0
+    left = survival(objective[mine], values, spread)
+    total, count = np.bincount(mine, left, len(objective)), np.bincount(mine, minlength=len(objective))
+    return np.divide(total, count, out=np.full(len(objective), np.nan), where=count > 0)
+
+
+def shape_of(levels: Levels, objective: Any, i: int) -> Shape:
+    """Whether trial i stands on a plateau, a ridge or a spike."""
+    objective = np.asarray(objective, np.float64)
+    names, spread = list(levels), float(np.nanstd(objective)) if np.isfinite(objective).any() else 0.0
+    worst = float(np.nanmin(objective)) if np.isfinite(objective).any() else np.nan
+    survives: dict[str, float] = {}
+    if i >= 0 and np.isfinite(objective[i]):
+        for j, mine, other in steps(levels):
+            values = objective[other[mine == i]]
+            if len(values):
+                values = np.where(np.isfinite(values), values, worst)
+                left = float(survival(np.full(len(values), objective[i]), values, spread).min())
+                survives[names[j]] = min(left, survives.get(names[j], 1.0))
+    if not survives:
+        return Shape("unknown", (), (), {}, "no trial one step away was tried")
+    along = tuple(name for name, left in survives.items() if left >= HOLDS)
+    across = tuple(name for name, left in survives.items() if left < COLLAPSES)
+    word = "plateau" if not across and len(along) * 2 >= len(survives) else ("ridge" if along else "spike")
+    return Shape(word, along, across, survives, shape_words(word, along, across, survives))
+
+
+def shape_words(word: str, along: Sequence[str], across: Sequence[str], survives: Mapping[str, float]) -> str:
+    def last(names: Sequence[str]) -> str:
+        return ", ".join(name.rsplit(".", 1)[-1] for name in names)
+
+    least = min(survives, key=lambda name: survives[name])
+    text = f"the worst step ({last([least])}) leaves {survives[least]:.0%} of the objective"
+    if word == "plateau":
+        return f"plateau: it holds one step away in every direction; {text}"
+    if word == "ridge":
+        breaks = f" and breaks along {last(across)}" if across else ""
+        return f"ridge: it holds along {last(along)}{breaks}; {text}"
+    return f"spike: one step ruins it; {text}"
+
+
+def binned(column: Any) -> Any:
+    """Codes joined to at most BINS bins of about as many trials each."""
+    distinct = int(column.max()) + 1
+    if distinct <= BINS:
+        return column
+    order = np.searchsorted(np.sort(column), column, side="left")
+    return order * BINS // len(column)
+
+
+def importances(levels: Levels, objective: Any) -> dict[str, float]:
+    """Share of the objective's variance that each setting's levels explain alone, and `interactions`: the rest.
+
+    Exact on full grids; on drawn trials what as many bins explain by chance is taken off.
+    """
+    objective = np.asarray(objective, np.float64)
+    known = np.isfinite(objective)
+    values, total = objective[known], float(np.var(objective[known])) if known.any() else 0.0
+    if total <= 0.0:
+        return dict.fromkeys([*levels, "interactions"], 0.0)
+    code, _ = codes(levels)
+    full = len(values) == np.prod([len(set(v)) for v in levels.values()], dtype=float)
+    shares = {}
+    for j, name in enumerate(levels):
+        group = binned(code[known, j])
+        count = np.bincount(group)
+        mean = np.bincount(group, values) / np.maximum(count, 1)
+        share = float((count * (mean - values.mean()) ** 2).sum()) / (len(values) * total)
+        chance = 0.0 if full else (np.count_nonzero(count) - 1) / max(len(values) - 1, 1)
+        shares[name] = max((share - chance) / (1.0 - chance) if chance < 1.0 else 0.0, 0.0)
+    whole = sum(shares.values())
+    shares = {name: share / max(whole, 1.0) for name, share in shares.items()}
+    return {**shares, "interactions": max(0.0, 1.0 - sum(shares.values()))}
+
+
+class HeatMap(NamedTuple):
+    """Mean and best objective by the levels of two settings; NaN where no trial counts."""
+
+    rows: list[Any]
+    columns: list[Any]
+    mean: Any  # float64 (rows, columns)
+    best: Any
+
+
+def heat_map(levels: Levels, objective: Any, a: str, b: str) -> HeatMap:
+    objective = np.asarray(objective, np.float64)
+    code, _ = codes({a: levels[a], b: levels[b]})
+    axes = [sorted(set(levels[k])) if is_number(levels[k]) else list(dict.fromkeys(levels[k])) for k in (a, b)]
+    shape = (len(axes[0]), len(axes[1]))
+    known = np.isfinite(objective)
+    total, count, best = np.zeros(shape), np.zeros(shape), np.full(shape, -np.inf)
+    np.add.at(total, (code[known, 0], code[known, 1]), objective[known])
+    np.add.at(count, (code[known, 0], code[known, 1]), 1)
+    np.maximum.at(best, (code[known, 0], code[known, 1]), objective[known])
+    mean = np.divide(total, count, out=np.full(shape, np.nan), where=count > 0)
+    return HeatMap(axes[0], axes[1], mean, np.where(count > 0, best, np.nan))
+
+
+def pareto(profit: Any, drawdown: Any) -> Any:
+    """bool (n): trials for which no other has at least the profit and at most the drawdown, one of them better."""
+    profit, drawdown = np.asarray(profit, np.float64), np.asarray(drawdown, np.float64)
+    front = np.zeros(len(profit), bool)
+    known = np.nonzero(np.isfinite(profit) & np.isfinite(drawdown))[0]
+    best, at = -np.inf, None
+    for i in known[np.lexsort((-profit[known], drawdown[known]))].tolist():
+        if profit[i] > best or (profit[i] == best and at is not None and drawdown[i] == drawdown[at]):
+            front[i], best, at = True, profit[i], i
+    return front
+
+
+def inert(levels: Levels, outcomes: Any) -> list[str]:
+    """Settings of which no step ever changed anything in float64 (n, k)."""
+    names, moved, stepped = list(levels), set(), set()
+    for j, mine, other in steps(levels):
+        stepped.add(j)
+        same = (outcomes[mine] == outcomes[other]) | (np.isnan(outcomes[mine]) & np.isnan(outcomes[other]))
+        if not same.all():
+            moved.add(j)
+    return [names[j] for j in sorted(stepped - moved)]

@@ -1,0 +1,259 @@
+"""The search: phases of trials, what each recommends, and the settings that the last one ends with.
+
+    grid (data/grids) -> combinations -> trials, many per kernel call (core.search) -> figures and equity by session
+    -> the best plateau of a phase is where the next begins -> luck, robustness, walk-forward -> reports/<run id>/
+
+A trial is a backtest: the same market, settings and functions, hence the same money. Nothing here knows how a trial is
+run or who runs it (core.search.workers, core.search.ray_engine); a search gives the same bytes whoever does.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from core.config import Config, suggestion
+from core.errors import ConfigError
+from core.market.store import Store
+from core.search.database import Database
+from core.search.evaluate import Hasher
+from core.search.grid import Grid, Phase, Space, check_acts, space_of
+from core.search.methods import METHODS, ROUND, Suggester, default_trials, sampled
+from core.search.objectives import DEFAULT, LEAST_TRADES, PARETO, scores, wish_of
+from core.search.records import Found, PhaseFound, Plan, Progress, Row
+from core.search.robustness import plateau
+from core.search.workers import TrialEngine, local_engine
+from core.trials import METRIC, TRIAL_METRICS
+
+MOST_JOBS = 256
+
+
+class Gathered:
+    """Room for a phase's outcomes, filled as they come."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+        self.hashes = [""] * len(rows)
+        self.figures = np.full((len(rows), len(TRIAL_METRICS)), np.nan)
+        self.equity: Any = None
+        self.done = np.zeros(len(rows), bool)
+
+    def take(self, i: Any, hashes: Sequence[str], figures: Any, equity: Any) -> None:
+        if self.equity is None:
+            self.equity = np.zeros((len(self.rows), equity.shape[-1]), np.int64)
+        for place, name in zip(i, hashes, strict=True):
+            self.hashes[place] = name
+        self.figures[i], self.equity[i], self.done[i] = figures, equity, True
+
+    def more(self, rows: list[Row]) -> list[int]:
+        """Room for further rows; their places."""
+        before, n = len(self.rows), len(rows)
+        self.rows += rows
+        self.hashes += [""] * n
+        self.figures = np.concatenate((self.figures, np.full((n, len(TRIAL_METRICS)), np.nan)))
+        self.done = np.concatenate((self.done, np.zeros(n, bool)))
+        if self.equity is not None:
+            self.equity = np.concatenate((self.equity, np.zeros((n, self.equity.shape[1]), np.int64)))
+        return list(range(before, before + n))
+
+
+class Search:
+    """One search on one market: who runs its trials, where they are kept, who is told."""
+
+    def __init__(
+        self, store: Store, base: Config, engine: TrialEngine, database: Database, plan: Plan,
+        watch: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:  # fmt: skip
+        self.store, self.base, self.engine, self.database = store, base, engine, database
+        self.plan, self.watch = plan, watch
+        self.began = time.monotonic()
+        self.done = self.total = self.resumed = 0
+        self.best: float | None = None
+        self.ended = True
+
+    def run(self, grid: Grid) -> Found:
+        """All phases. Ctrl-C ends it with what is done: `ended` says so."""
+        chosen = dict(self.plan.fixed)
+        phases: list[PhaseFound] = []
+        self.total = self.expected(grid)
+        for phase in grid.phases:
+            found = self.run_phase(phase, chosen)
+            if found is not None:
+                phases.append(found)
+                if found.chosen >= 0:
+                    chosen.update(zip(found.paths, found.rows[found.chosen], strict=True))
+            if not self.ended:
+                break
+        fixed = dict(self.plan.fixed)
+        changes = {path.replace(".", "__"): value for path, value in chosen.items() if path not in fixed}
+        recommended = self.base.with_values(source="recommended", **changes)
+        seconds = time.monotonic() - self.began
+        return Found(grid, self.base, self.plan, phases, recommended, self.ended, self.resumed, seconds)
+
+    def expected(self, grid: Grid) -> int:
+        """How many trials the search will have: of phases that begin where others end, as far as it can be told."""
+        total = 0
+        for phase in grid.phases:
+            combinations = 1
+            for levels in phase.levels.values():
+                combinations *= len(levels)
+            total += combinations if self.plan.method == "grid" else min(self.plan.trials, combinations)
+        return total
+
+    def run_phase(self, phase: Phase, chosen: dict[str, Any]) -> PhaseFound | None:
+        """One phase beside what the earlier ones chose; None where Ctrl-C came before its first trial ended."""
+        here = self.base.with_values(source="phase", **{path.replace(".", "__"): v for path, v in chosen.items()})
+        space = space_of(phase, here)
+        check_acts(phase, space, here)
+        before = {path: value for path, value in chosen.items() if path not in space.paths}
+        paths = (*before, *space.paths)
+        head = tuple(before.values())
+        if self.plan.method in ("tpe", "cmaes"):
+            got = self.suggested(phase, space, paths, head)
+        else:
+            rows = sampled(phase, space, self.plan.method, self.plan.trials, self.plan.seed)
+            got = Gathered([(*head, *row) for row in rows])
+            self.collect(phase.name, paths, got, list(range(len(got.rows))))
+        return self.finished(phase, paths, got)
+
+    def finished(self, phase: Phase, paths: tuple[str, ...], got: Gathered) -> PhaseFound | None:
+        if not got.done.any():
+            return None
+        kept = np.nonzero(got.done)[0]
+        rows, hashes = [got.rows[i] for i in kept], [got.hashes[i] for i in kept]
+        figures, equity = got.figures[kept], got.equity[kept]
+        score = scores(self.plan.wish, figures)
+        found = PhaseFound(phase, paths, rows, hashes, figures, equity, score, -1)
+        return found._replace(chosen=plateau(found.levels(), score))
+
+    def suggested(self, phase: Phase, space: Space, paths: tuple[str, ...], head: Row) -> Gathered:
+        """Rounds of suggestions, each told before the next is asked for."""
+        both = self.plan.wish.objective == PARETO
+        suggester = Suggester(phase, space, self.plan.method, both, self.plan.seed)
+        got = Gathered([])
+        wanted = min(self.plan.trials, len(space.rows))
+        while len(got.rows) < wanted and self.ended:
+            asked = suggester.ask(min(ROUND, wanted - len(got.rows)))
+            if not asked:
+                break
+            places = got.more([(*head, *row) for _, row in asked])
+            self.collect(phase.name, paths, got, places)
+            if not self.ended:
+                break
+            score = scores(self.plan.wish, got.figures[places])
+            for (trial, _), place, value in zip(asked, places, score, strict=True):
+                figures = got.figures[place]
+                pair = [figures[METRIC["net_profit"]], figures[METRIC["max_drawdown"]]]
+                suggester.tell(trial, pair if both and np.isfinite(value) else [value])
+        return got
+
+    def collect(self, name: str, paths: tuple[str, ...], got: Gathered, places: list[int]) -> None:
+        """Run the rows at these places, or take them from what was kept before; each piece is committed as it comes."""
+        if self.plan.resume:
+            places = self.remembered(name, paths, got, places)
+        rows = [got.rows[i] for i in places]
+        try:
+            for piece in self.engine.run(paths, rows):
+                outcome, where = piece.outcome, np.array([places[i] for i in piece.rows])
+                self.database.keep(outcome.hashes, outcome.figures, outcome.equity)
+                got.take(where, outcome.hashes, outcome.figures, outcome.equity)
+                self.told(name, len(where), outcome.figures)
+        except KeyboardInterrupt:
+            self.ended = False
+
+    def remembered(self, name: str, paths: tuple[str, ...], got: Gathered, places: list[int]) -> list[int]:
+        """Take what an earlier search finished; the places that are left."""
+        hashes = list(self.hashes_of(paths, [got.rows[i] for i in places]))
+        known = self.database.found(hashes)
+        left = []
+        for place, key in zip(places, hashes, strict=True):
+            if key in known:
+                figures, equity = known[key]
+                got.take(np.array([place]), [key], figures[None], equity[None])
+                self.resumed += 1
+                self.told(name, 1, figures[None])
+            else:
+                left.append(place)
+        return left
+
+    def hashes_of(self, paths: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
+        """Config.hash of each row."""
+        return map(Hasher(self.base.values, paths).of, rows)
+
+    def told(self, name: str, count: int, figures: Any) -> None:
+        self.done += count
+        score = scores(self.plan.wish, figures)
+        if np.isfinite(score).any():
+            best = float(np.nanmax(score))
+            self.best = best if self.best is None else max(self.best, best)
+        seconds = time.monotonic() - self.began
+        self.watch(Progress(name, self.done, max(self.total, self.done), seconds, self.resumed, self.best))
+
+
+class Request(NamedTuple):
+    """What the command line asks of a search; None leaves a wish to the grid's file, then to the default."""
+
+    grid: str
+    method: str | None = None
+    trials: int | None = None
+    objective: str | None = None
+    min_trades: int | None = None
+    limits: tuple[str, ...] = ()
+    jobs: int | None = None
+    engine: str = "local"
+    address: str | None = None
+    resume: bool = False
+
+
+def plan_of(request: Request, grid: Grid, seed: int) -> Plan:
+    """The plan of a request on a grid."""
+    method = request.method or grid.method or "grid"
+    if method not in METHODS:
+        raise ConfigError(f"unknown method '{method}'{suggestion(method, METHODS)} (there are: {', '.join(METHODS)})")
+    least = request.min_trades if request.min_trades is not None else grid.min_trades
+    wish = wish_of(
+        request.objective or grid.objective or DEFAULT,
+        LEAST_TRADES if least is None else least,
+        request.limits or grid.limits,
+    )
+    trials = request.trials or grid.trials or default_trials(method)
+    plan = Plan(method, trials, wish, seed, request.resume)
+    check_plan(plan, grid)
+    return plan
+
+
+def engine_of(store: Store, base: Config, request: Request) -> TrialEngine:
+    """Who runs the trials."""
+    jobs = request.jobs if request.jobs is not None else os.cpu_count() or 1
+    if not 1 <= jobs <= MOST_JOBS:
+        raise ConfigError(f"--jobs is {jobs}; give 1 to {MOST_JOBS}")
+    if request.engine == "ray":
+        from core.search.ray_engine import RayEngine
+
+        return RayEngine(store, base, request.address, request.jobs)
+    return local_engine(store, base, jobs)
+
+
+def search(
+    store: Store, base: Config, grid: Grid, request: Request, watch: Callable[[Progress], None]
+) -> tuple[Found, int]:
+    """(what was found, settings tried on this market by now)."""
+    plan = plan_of(request, grid, base["market.seed"])
+    with Database(store.hash) as database, closing(engine_of(store, base, request)) as engine:
+        found = Search(store, base, engine, database, plan, watch).run(grid)
+        return found, database.logged()
+
+
+def check_plan(plan: Plan, grid: Grid) -> None:
+    """Refuse what cannot be, before anything runs."""
+    if plan.wish.objective == PARETO and plan.method != "tpe":
+        raise ConfigError("objective pareto (net profit against drawdown) is for --method tpe")
+    if plan.trials < 1:
+        raise ConfigError(f"--trials is {plan.trials}; give 1 or more")
+    if plan.method == "cmaes" and len(grid.phases) > 1:
+        raise ConfigError(f"--method cmaes searches one phase of numbers; grid {grid.name} has {len(grid.phases)}")
