@@ -24,7 +24,7 @@ from core.costs import costs_from, limit_cents, net_cents, package
 from core.errors import ConfigError
 from core.exposure import GREEKS, book_greeks
 from core.hedge import attend_hedge, hedge_row
-from core.jit import HOT, INNER, by_reference, njit
+from core.jit import HOT, INNER, TOP, by_reference, njit
 from core.margin import requirement
 from core.market.store import Store, depth_of, empty_market, market_of, rows_between
 from core.portfolio import (
@@ -431,7 +431,7 @@ def next_stop(m, rules, book, script, s, r, r1, first, last):
     return min(stop, smile_row(m, rules, book, s, r, stop)), ready, inside
 
 
-@njit
+@njit(**TOP)
 def run_rows(m, rules, limits, costs, book, out, script, t0, t1):
     """Advance the book over rows [t0, t1): the whole market at once, or one bar at a time."""
     m = by_reference(m)

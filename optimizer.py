@@ -19,7 +19,9 @@ import numpy as np
 
 from core.config import Config, suggestion
 from core.errors import ConfigError
-from core.market.store import Store
+from core.market.calendar import day_text
+from core.market.store import Store, rows_between
+from core.metrics import SESSIONS_PER_YEAR
 from core.search.database import Database
 from core.search.evaluate import Hasher
 from core.search.grid import Grid, Phase, Space, check_acts, space_of
@@ -27,6 +29,7 @@ from core.search.methods import METHODS, ROUND, Suggester, default_trials, sampl
 from core.search.objectives import DEFAULT, LEAST_TRADES, PARETO, scores, wish_of
 from core.search.records import Found, PhaseFound, Plan, Progress, Row
 from core.search.robustness import plateau
+from core.search.windows import Drift, Window, drift, efficiency, stitched, walk_forward
 from core.search.workers import TrialEngine, local_engine
 from core.trials import METRIC, TRIAL_METRICS
 
@@ -247,6 +250,113 @@ def search(
     with Database(store.hash) as database, closing(engine_of(store, base, request)) as engine:
         found = Search(store, base, engine, database, plan, watch).run(grid)
         return found, database.logged()
+
+
+class Step(NamedTuple):
+    """One window of a walk-forward."""
+
+    window: Window
+    train: tuple[str, str]  # first and last date
+    test: tuple[str, str]
+    settings: dict[str, Any]  # chosen in training, by varied path
+    in_sample: float | None  # net profit a year, $
+    out_of_sample: float | None
+    in_sharpe: float | None
+    out_sharpe: float | None
+    start_cents: int
+    equity: Any  # int64 (sessions of the test), cents
+
+
+class Walked(NamedTuple):
+    """A walk-forward: every window searched anew, its choice traded in the next test."""
+
+    kind: str
+    purge_days: int
+    embargo_days: int
+    steps: list[Step]
+    equity: Any  # int64: the tests one after the other
+    efficiency: list[float | None]
+    overall: float | None
+    drift: Drift
+    trials: int
+
+
+def longest_hold(grid: Grid, base: Config) -> int:
+    """Calendar days that a position of any trial may be held, by its settings."""
+
+    def ends(path: str) -> list[Any]:
+        found = [v for phase in grid.phases for v in (*phase.levels.get(path, ()), phase.fixed.get(path))]
+        return [v for v in found if v is not None] or [base[path]]
+
+    days = max(ends("strategy.entry.dte_max")) - min(ends("strategy.exits.exit_dte"))
+    if "never" not in ends("strategy.manage.roll_out") or len(ends("strategy.manage.roll_out")) > 1:
+        days *= 1 + max(ends("strategy.manage.max_rolls_out"))
+    holds = ends("strategy.exits.max_hold_days")
+    return int(days if min(holds) == 0 else min(days, max(holds)))
+
+
+def walk(
+    store: Store, base: Config, grid: Grid, request: Request, kind: str, windows: int, embargo_days: int,
+    watch: Callable[[Progress], None],
+) -> Walked:  # fmt: skip
+    """Search each training anew, trade its choice in the test that follows, and put the tests together."""
+    plan = plan_of(request, grid, base["market.seed"])
+    first, last = rows_between(store, base["market.start"], base["market.end"])
+    rows = np.searchsorted(store.columns["s_start"], (first, last))
+    days = np.asarray(store.columns["s_day"][rows[0] : rows[1]])
+    purge = longest_hold(grid, base)
+    found: list[Step] = []
+    trials, cash = 0, round(base["account.starting_cash"] * 100)
+    with Database(store.hash) as database, closing(engine_of(store, base, request)) as engine:
+        for window in walk_forward(days, kind, windows, purge, embargo_days):
+            step, count = step_of(store, base, grid, plan, engine, database, window, days, cash, watch)
+            found.append(step)
+            trials, cash = trials + count, int(step.equity[-1])
+    ratios, overall = efficiency([s.in_sample for s in found], [s.out_of_sample for s in found])
+    levels = {path: values for phase in grid.phases for path, values in phase.levels.items()}
+    return Walked(
+        kind, purge, embargo_days, found, stitched([(s.start_cents, s.equity) for s in found]), ratios, overall,
+        drift([s.settings for s in found], levels), trials,
+    )  # fmt: skip
+
+
+def step_of(
+    store: Store, base: Config, grid: Grid, plan: Plan, engine: TrialEngine, database: Database, window: Window,
+    days: Any, cash: int, watch: Callable[[Progress], None],
+) -> tuple[Step, int]:  # fmt: skip
+    """One window: (what it chose and earned, trials of its search)."""
+    train = (day_text(days[window.train_first]), day_text(days[window.train_last]))
+    test = (day_text(days[window.test_first]), day_text(days[window.test_last]))
+    fixed = (("market.start", train[0]), ("market.end", train[1]))
+    found = Search(store, base, engine, database, plan._replace(fixed=fixed), watch).run(grid)
+    if not found.ended:
+        raise KeyboardInterrupt
+    chosen = [phase for phase in found.phases if phase.chosen >= 0]
+    paths = list(dict.fromkeys(path for phase in grid.phases for path in (*phase.levels, *phase.fixed)))
+    values = {path: found.recommended[path] for path in paths}
+    extra = ("market.start", "market.end", "account.starting_cash")
+    row = (*values.values(), *test, cash / 100.0)
+    piece = next(iter(engine.run((*paths, *extra), [row])))
+    database.keep(piece.outcome.hashes, piece.outcome.figures, piece.outcome.equity)
+    inside = chosen[-1].figures[chosen[-1].chosen] if chosen else None
+    outside = piece.outcome.figures[0]
+    levels = {path: found.recommended[path] for phase in grid.phases for path in phase.levels}
+    return Step(
+        window, train, test, levels,
+        a_year(inside, window.train_last - window.train_first + 1), a_year(outside, len(piece.outcome.equity[0])),
+        known(inside, "sharpe"), known(outside, "sharpe"), cash, piece.outcome.equity[0],
+    ), found.count()  # fmt: skip
+
+
+def known(figures: Any, name: str) -> float | None:
+    """A metric, None where there is none."""
+    return None if figures is None or not np.isfinite(figures[METRIC[name]]) else float(figures[METRIC[name]])
+
+
+def a_year(figures: Any, sessions: int) -> float | None:
+    """Net profit in $ a year of so many sessions."""
+    net = known(figures, "net_profit")
+    return None if net is None else net * SESSIONS_PER_YEAR / sessions
 
 
 def check_plan(plan: Plan, grid: Grid) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from backtest_engine import fill_entry, order_row
 from core.assignment import is_exercised
 from core.costs import fee_cents, net_cents
-from core.jit import INNER, by_reference, njit
+from core.jit import INNER, TOP, by_reference, njit
 from core.portfolio import IDLE
 from core.positions import settlement_row
 from core.sweep import find, lay_stretch, reset, take_path, timed_row
@@ -245,7 +245,7 @@ def exit_of(costs, shared, this, resting, row):
     return IDLE, 0
 
 
-@njit
+@njit(**TOP)
 def coarse(m, rules, limits, costs, book, blank, out, shared, passages, sides, levels, start_cents, t0, t1, results):
     """Walk n trials from trade to trade over rows [t0, t1).
 

@@ -70,6 +70,9 @@ ALLOCATING = {"no_cpython_wrapper": True, "cache": False, "_nrt": True}
 INNER = {**ALLOCATING, "_nrt": False}
 # Short kernels that loops call for each row, and the loops over marks: inlined, so that they vectorise.
 HOT = {**INNER, "forceinline": True}
+# The large kernels at the top, which no other kernel calls: cached without their intermediate code, which is three
+# times as large as the machine code and would be read at every start.
+TOP = {"top": True}
 
 MOST_BLOCKS = 200  # basic blocks up to which an inner kernel is optimised before it is linked
 
@@ -100,6 +103,7 @@ else:
     import numba
 
     numba.config.CACHE_DIR = str(_cache_folder())
+    from llvmlite import binding as _binding
     from numba import types as _types
     from numba.core import cgutils as _cgutils
     from numba.core.codegen import JITCodeLibrary
@@ -113,6 +117,8 @@ else:
         options = {"cache": True, "error_model": "numpy", "no_cfunc_wrapper": True, **options}
         if options.get("no_cpython_wrapper"):
             options["pipeline_class"] = _InnerCompiler
+        if options.pop("top", False):
+            options["pipeline_class"] = _TopCompiler
         if args and callable(args[0]):
             return numba.njit(**options)(args[0])
         return numba.njit(*args, **options)
@@ -153,12 +159,35 @@ else:
         def __init__(self, typing: Any, target: Any, library: Any, *rest: Any) -> None:
             super().__init__(typing, target, library or _InnerLibrary(target.codegen(), "inner"), *rest)
 
+    def _names_only(module: Any) -> bytes:
+        """The entries that Python calls, without their code: what a cached kernel needs to be found again."""
+        entries = [f.name for f in module.functions if not f.is_declaration and "cpython" in f.name]
+        text = "\n".join(f'define void @"{name}"() {{\n  ret void\n}}' for name in entries)
+        return bytes(_binding.parse_assembly(text).as_bitcode())
+
+    class _TopLibrary(JITCodeLibrary):  # type: ignore[misc]
+        """The code of a kernel that no other kernel is linked with."""
+
+        def serialize_using_object_code(self) -> Any:
+            self._ensure_finalized()
+            return (self.name, "object", (self._get_compiled_object(), _names_only(self._final_module)))
+
+    class _TopCompiler(Compiler):  # type: ignore[misc]
+        def __init__(self, typing: Any, target: Any, library: Any, *rest: Any) -> None:
+            if library is None:
+                library = _TopLibrary(target.codegen(), "top")
+                library.enable_object_caching()
+            super().__init__(typing, target, library, *rest)
+
     class Reference(_types.Type):  # type: ignore[misc]
-        """The type of a pointer to a NamedTuple of arrays, records and numbers."""
+        """The type of a pointer to a NamedTuple of arrays, records and numbers.
+
+        Its name becomes part of the name of every function that takes it; the target's own has thousands of letters.
+        """
 
         def __init__(self, target: Any) -> None:
             self.target = target
-            super().__init__(f"reference({target})")
+            super().__init__(f"reference({hashlib.sha256(str(target).encode()).hexdigest()[:16]})")
 
     @register_model(Reference)
     class _ReferenceModel(models.PrimitiveModel):  # type: ignore[misc]
@@ -219,6 +248,6 @@ else:
         return _types.float64(_types.int64), codegen
 
 
-def is_cold() -> bool:
-    """Whether the engine of this version of the code is still to be compiled."""
-    return not NO_JIT and not any(_cache_folder().rglob("backtest_engine.run_rows*.nbc"))
+def is_cold(kernel: str = "backtest_engine.run_rows") -> bool:
+    """Whether a kernel, by default the engine's, is still to be compiled for this version of the code."""
+    return not NO_JIT and not any(_cache_folder().rglob(f"{kernel}*.nbc"))

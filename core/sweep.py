@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backtest_engine import decide_and_review, entry_gate, fill_entry, order_row, signal_gate, turn_day
-from core.jit import HOT, INNER, by_reference, njit
+from core.jit import HOT, INNER, TOP, by_reference, njit
 from core.margin import requirement
 from core.portfolio import IDLE, USABLE
 from core.positions import attend, judged_price, lay_out, settlement_row
@@ -738,7 +738,7 @@ def follow(m, rules, limits, costs, book, blank, out, shared, t0, t1, day_equity
     return FOLLOWED
 
 
-@njit
+@njit(**TOP)
 def sweep(m, rules, limits, costs, book, blank, out, shared, t0, t1, starts, cash_returns, chain, worst, extremes,
           day_equity, figures, followed):  # fmt: skip
     """Run n trials over rows [t0, t1); the market's columns and the costs are the same for all.
