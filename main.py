@@ -112,6 +112,11 @@ def add_optimize_parser(commands: Any) -> None:
     )
     optimize.add_argument("--min-trades", metavar="N", type=int, help="fewer closed trades do not count (30)")
     optimize.add_argument("--limit", metavar="TEXT", action="append", default=[], help="'max_drawdown_pct <= 20'")
+    optimize.add_argument("--coarse", metavar="N", type=int, default=0, help="exits: run N in full, by closed trades")
+    optimize.add_argument("--walk-forward", metavar="KIND", help="anchored or rolling: search every training anew")
+    optimize.add_argument("--windows", metavar="N", type=int, default=5, help="of a walk-forward (5)")
+    optimize.add_argument("--embargo", metavar="DAYS", type=int, default=5, help="between training and test (5)")
+    optimize.add_argument("--cross-validate", metavar="N", type=int, help="combinatorial, N groups, 2 of them tested")
     optimize.add_argument("--jobs", metavar="N", type=int, help="worker processes (default: all cores)")
     optimize.add_argument("--engine", choices=("local", "ray"), default="local", help="local (default) or ray")
     optimize.add_argument("--address", metavar="HOST:PORT", help="ray: a cluster that runs (default: one of its own)")
@@ -464,35 +469,43 @@ def run_optimize(args: argparse.Namespace) -> None:
 
     request = optimizer.Request(
         args.grid, args.method, args.trials, args.objective, args.min_trades, tuple(args.limit), args.jobs, args.engine,
-        args.address, args.resume,
+        args.address, args.resume, args.coarse,
     )  # fmt: skip
     line = ProgressLine()
+    watch = (lambda _: None) if args.quiet else line
     try:
-        found, logged = optimizer.search(store, config, grid, request, (lambda _: None) if args.quiet else line)
+        found, logged = optimizer.search(store, config, grid, request, watch)
+        walked = None
+        if args.walk_forward is not None and found.ended:
+            walked = optimizer.walk(store, config, grid, request, args.walk_forward, args.windows, args.embargo, watch)
     finally:
         line.close()
     if not found.phases:
         raise KeyboardInterrupt
-    show_search(args, store, config, found, logged, started)
+    show_search(args, store, config, found, logged, walked, started)
     if not found.ended:
         raise KeyboardInterrupt
 
 
 def show_search(
-    args: argparse.Namespace, store: Any, config: settings.Config, found: Any, logged: int, started: dt.datetime
-) -> None:
+    args: argparse.Namespace, store: Any, config: settings.Config, found: Any, logged: int, walked: Any,
+    started: dt.datetime,
+) -> None:  # fmt: skip
     """Put what was found together, write its files, and show it."""
     from core.report import folder as run_files
     from core.search import outputs
     from core.search.evaluate import cash_returns_of
-    from core.search.findings import findings_of
+    from core.search.findings import findings_of, validated_of
 
     findings = findings_of(found, logged, cash_returns_of(store, config))
-    summary = outputs.summary_value(findings)
+    validated = None
+    if args.cross_validate is not None:
+        validated = validated_of(findings, store, args.cross_validate, args.embargo)
+    summary = outputs.summary_value(findings, walked, validated)
     folder, run_id = run_files.run_folder(args.out, "optimize", config.hash(), started)
     manifest = outputs.manifest_value(findings, store, run_id, started, {"engine": args.engine})
     outputs.write_search(folder, findings, manifest, summary)
-    lines = outputs.summary_lines(findings, folder, store.manifest.get("quotes", "real"))
+    lines = outputs.summary_lines(findings, summary, folder, store.manifest.get("quotes", "real"))
     if args.apply is not None:
         target = outputs.apply_to(args.apply, outputs.preset_text(findings, outputs.about_of(findings)))
         lines.append(f"preset written: {target}")

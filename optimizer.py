@@ -22,8 +22,10 @@ from core.errors import ConfigError
 from core.market.calendar import day_text
 from core.market.store import Store, rows_between
 from core.metrics import SESSIONS_PER_YEAR
+from core.search.coarse_stage import rank, survivors
 from core.search.database import Database
-from core.search.evaluate import Hasher
+from core.search.evaluate import Evaluator, Hasher, Task
+from core.search.findings import longest_hold
 from core.search.grid import Grid, Phase, Space, check_acts, space_of
 from core.search.methods import METHODS, ROUND, Suggester, default_trials, sampled
 from core.search.objectives import DEFAULT, LEAST_TRADES, PARETO, scores, wish_of
@@ -78,6 +80,7 @@ class Search:
         self.done = self.total = self.resumed = 0
         self.best: float | None = None
         self.ended = True
+        self.coarse: Evaluator | None = None
 
     def run(self, grid: Grid) -> Found:
         """All phases. Ctrl-C ends it with what is done: `ended` says so."""
@@ -119,10 +122,20 @@ class Search:
         if self.plan.method in ("tpe", "cmaes"):
             got = self.suggested(phase, space, paths, head)
         else:
-            rows = sampled(phase, space, self.plan.method, self.plan.trials, self.plan.seed)
-            got = Gathered([(*head, *row) for row in rows])
+            rows = [(*head, *row) for row in sampled(phase, space, self.plan.method, self.plan.trials, self.plan.seed)]
+            got = Gathered(self.coarsely(paths, rows) if self.plan.coarse else rows)
             self.collect(phase.name, paths, got, list(range(len(got.rows))))
         return self.finished(phase, paths, got)
+
+    def coarsely(self, paths: tuple[str, ...], rows: list[Row]) -> list[Row]:
+        """The rows that their closed trades rank first, and those that only a full run can tell."""
+        if self.coarse is None:
+            self.coarse = Evaluator(self.store, self.base)
+        ranked = rank(self.coarse, Task(paths, tuple(rows)))
+        self.database.keep_ranked(ranked.hashes)
+        kept = survivors(ranked, self.plan.wish, self.plan.coarse)
+        self.total += len(kept) - len(rows)
+        return [rows[i] for i in kept]
 
     def finished(self, phase: Phase, paths: tuple[str, ...], got: Gathered) -> PhaseFound | None:
         if not got.done.any():
@@ -211,6 +224,7 @@ class Request(NamedTuple):
     engine: str = "local"
     address: str | None = None
     resume: bool = False
+    coarse: int = 0
 
 
 def plan_of(request: Request, grid: Grid, seed: int) -> Plan:
@@ -225,7 +239,7 @@ def plan_of(request: Request, grid: Grid, seed: int) -> Plan:
         request.limits or grid.limits,
     )
     trials = request.trials or grid.trials or default_trials(method)
-    plan = Plan(method, trials, wish, seed, request.resume)
+    plan = Plan(method, trials, wish, seed, request.resume, request.coarse)
     check_plan(plan, grid)
     return plan
 
@@ -279,20 +293,6 @@ class Walked(NamedTuple):
     overall: float | None
     drift: Drift
     trials: int
-
-
-def longest_hold(grid: Grid, base: Config) -> int:
-    """Calendar days that a position of any trial may be held, by its settings."""
-
-    def ends(path: str) -> list[Any]:
-        found = [v for phase in grid.phases for v in (*phase.levels.get(path, ()), phase.fixed.get(path))]
-        return [v for v in found if v is not None] or [base[path]]
-
-    days = max(ends("strategy.entry.dte_max")) - min(ends("strategy.exits.exit_dte"))
-    if "never" not in ends("strategy.manage.roll_out") or len(ends("strategy.manage.roll_out")) > 1:
-        days *= 1 + max(ends("strategy.manage.max_rolls_out"))
-    holds = ends("strategy.exits.max_hold_days")
-    return int(days if min(holds) == 0 else min(days, max(holds)))
 
 
 def walk(
@@ -363,6 +363,8 @@ def check_plan(plan: Plan, grid: Grid) -> None:
     """Refuse what cannot be, before anything runs."""
     if plan.wish.objective == PARETO and plan.method != "tpe":
         raise ConfigError("objective pareto (net profit against drawdown) is for --method tpe")
+    if plan.coarse < 0 or (plan.coarse and plan.method in ("tpe", "cmaes")):
+        raise ConfigError("--coarse keeps 1 or more trials, of --method grid, random or sobol")
     if plan.trials < 1:
         raise ConfigError(f"--trials is {plan.trials}; give 1 or more")
     if plan.method == "cmaes" and len(grid.phases) > 1:

@@ -101,6 +101,13 @@ class Database:
         insert = "insert into finished (store, code, hashes, figures, equity) values (?, ?, ?, ?, ?)"
         self.connection.execute(insert, row)
 
+    def keep_ranked(self, hashes: Sequence[str]) -> None:
+        """Note trials that were tried by their closed trades alone: they count, and are not finished."""
+        row = (self.store, "", bytes.fromhex("".join(hashes)), b"", b"")
+        self.connection.execute(
+            "insert into finished (store, code, hashes, figures, equity) values (?, ?, ?, ?, ?)", row
+        )
+
     def found(self, hashes: Iterable[str]) -> dict[str, tuple[Any, Any]]:
         """(figures, equity) of those that are finished under this version of the code, by settings."""
         wanted, result = {bytes.fromhex(settings) for settings in hashes}, {}

@@ -6,12 +6,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from core.config import Config
+from core.market.store import Store, rows_between
 from core.metrics import skew_and_kurtosis
 from core.overfit import deflated_sharpe
+from core.search.cross_validation import CrossValidated, cross_validated
+from core.search.grid import Grid
 from core.search.luck import Luck, luck_of
 from core.search.records import Found
 from core.search.robustness import Shape, importances, inert, neighbourhood_scores, shape_of
 from core.trials import METRIC
+
+TESTED_GROUPS = 2
 
 
 class Findings(NamedTuple):
@@ -102,3 +108,28 @@ def ranking(findings: Findings) -> Any:
     net = np.nan_to_num(findings.figures[:, METRIC["net_profit"]], nan=-np.inf)
     score = np.nan_to_num(findings.scores, nan=-np.inf)
     return np.lexsort((np.arange(len(score)), -net, -score))
+
+
+def validated_of(findings: Findings, store: Store, groups: int, embargo_days: int) -> CrossValidated:
+    """Combinatorial purged cross-validation of the search's trials; those that lost everything are left out."""
+    base = findings.found.base
+    first, last = rows_between(store, base["market.start"], base["market.end"])
+    begin, end = np.searchsorted(store.columns["s_start"], (first, last))
+    days = np.asarray(store.columns["s_day"][begin:end])
+    known = findings.returns[:, np.isfinite(findings.returns).all(axis=0)]
+    purge = longest_hold(findings.found.grid, base)
+    return cross_validated(known, days, groups, TESTED_GROUPS, purge, embargo_days)
+
+
+def longest_hold(grid: Grid, base: Config) -> int:
+    """Calendar days that a position of any trial may be held, by its settings."""
+
+    def given(path: str) -> list[Any]:
+        found = [v for phase in grid.phases for v in (*phase.levels.get(path, ()), phase.fixed.get(path))]
+        return [v for v in found if v is not None] or [base[path]]
+
+    days = max(given("strategy.entry.dte_max")) - min(given("strategy.exits.exit_dte"))
+    if any(kind != "never" for kind in given("strategy.manage.roll_out")):
+        days *= 1 + max(given("strategy.manage.max_rolls_out"))
+    holds = given("strategy.exits.max_hold_days")
+    return int(days if min(holds) == 0 else min(days, max(holds)))

@@ -15,6 +15,7 @@ from core.errors import ConfigError
 from core.jit import code_hash
 from core.market.store import Store
 from core.report.folder import versions
+from core.search.cross_validation import CrossValidated
 from core.search.findings import Findings, deflated_of, ranking
 from core.search.luck import Luck
 from core.settings import BY_PATH
@@ -180,7 +181,7 @@ def figures_value(findings: Findings, trial: int) -> dict[str, Any] | None:
     }
 
 
-def summary_value(findings: Findings) -> dict[str, Any]:
+def summary_value(findings: Findings, walked: Any = None, validated: CrossValidated | None = None) -> dict[str, Any]:
     """What a search says, as JSON without clock or worker."""
     found, shape = findings.found, findings.shape
     return {
@@ -198,6 +199,49 @@ def summary_value(findings: Findings) -> dict[str, Any]:
             phase.phase.name: shares for phase, shares in zip(found.phases, findings.importances, strict=True)
         },
         "inert": findings.inert,
+        "walk_forward": None if walked is None else walked_value(walked),
+        "cross_validation": None if validated is None else validated_value(validated),
+    }
+
+
+def walked_value(walked: Any) -> dict[str, Any]:
+    """A walk-forward as JSON (optimizer.Walked)."""
+    return {
+        "kind": walked.kind,
+        "purge_days": walked.purge_days,
+        "embargo_days": walked.embargo_days,
+        "windows": [
+            {
+                "train": step.train,
+                "test": step.test,
+                "settings": step.settings,
+                "in_sample_profit_a_year": known(step.in_sample),
+                "out_of_sample_profit_a_year": known(step.out_of_sample),
+                "in_sample_sharpe": known(step.in_sharpe),
+                "out_of_sample_sharpe": known(step.out_sharpe),
+                "efficiency": known(ratio),
+            }
+            for step, ratio in zip(walked.steps, walked.efficiency, strict=True)
+        ],
+        "efficiency": known(walked.overall),
+        "net_profit": (int(walked.equity[-1]) - walked.steps[0].start_cents) / 100.0,
+        "drift_mean_steps": walked.drift.mean_steps,
+        "drift_kept": known(walked.drift.kept),
+        "trials": walked.trials,
+    }
+
+
+def validated_value(validated: CrossValidated) -> dict[str, Any]:
+    """A cross-validation as JSON: Sharpe ratios a year."""
+    low, middle, high = np.percentile(validated.sharpe, [5.0, 50.0, 95.0]).tolist()
+    return {
+        "paths": len(validated.sharpe),
+        "sharpe_5": low,
+        "sharpe_50": middle,
+        "sharpe_95": high,
+        "losing_paths": validated.losing,
+        "in_sample_sharpe": float(np.mean(validated.in_sample)),
+        "out_of_sample_sharpe": float(np.mean(validated.out_of_sample)),
     }
 
 
@@ -233,7 +277,7 @@ def write_search(folder: Path, findings: Findings, manifest: dict[str, Any], sum
         (folder / f"{name}.json").write_text(text, encoding="utf-8")
 
 
-def summary_lines(findings: Findings, folder: Path | None, quotes: str) -> list[str]:
+def summary_lines(findings: Findings, summary: dict[str, Any], folder: Path | None, quotes: str) -> list[str]:
     """The search for people: a table of the best, the recommended settings, and the verdict."""
     columns, rows = top_lines(findings)
     shown = ["Rank", "phase", "NetProfit", "MaxDD", "NP_DD_Ratio", "Sharpe", "DeflatedSharpe", "Trades", "WinRate"]
@@ -252,6 +296,7 @@ def summary_lines(findings: Findings, folder: Path | None, quotes: str) -> list[
         lines.append(findings.shape.words)
     if findings.inert:
         lines.append(f"changed nothing on this market: {', '.join(findings.inert)}")
+    lines += out_of_sample_lines(summary)
     lines.append(luck_line(findings))
     if quotes != "real":
         lines.append(f"{quotes}: a modelled premium proves no edge.")
@@ -262,6 +307,33 @@ def summary_lines(findings: Findings, folder: Path | None, quotes: str) -> list[
     )
     if folder is not None:
         lines.append(f"run folder: {folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder}")
+    return lines
+
+
+def out_of_sample_lines(summary: dict[str, Any]) -> list[str]:
+    """Walk-forward and cross-validation in words."""
+    lines = []
+    walked, validated = summary["walk_forward"], summary["cross_validation"]
+    if walked is not None:
+        for step in walked["windows"]:
+            inside, outside = (brief(step[f"{part}_sample_profit_a_year"]) for part in ("in", "out_of"))
+            lines.append(
+                f"  {step['train'][0]} to {step['train'][1]}: ${inside} a year; "
+                f"tested {step['test'][0]} to {step['test'][1]}: ${outside} a year"
+            )
+        kept = "" if walked["drift_kept"] is None else f", {walked['drift_kept']:.0%} of windows kept the last choice"
+        ratio = (
+            "undefined (nothing earned in sample)" if walked["efficiency"] is None else f"{walked['efficiency']:.0%}"
+        )
+        lines.append(
+            f"walk-forward, {walked['kind']}, purged {walked['purge_days']} days: out of sample "
+            f"${walked['net_profit']:,.0f}, efficiency {ratio}{kept}"
+        )
+    if validated is not None:
+        lines.append(
+            f"cross-validation, {validated['paths']} paths: Sharpe {validated['sharpe_50']:.2f} "
+            f"({validated['sharpe_5']:.2f} to {validated['sharpe_95']:.2f}), {validated['losing_paths']:.0%} lose"
+        )
     return lines
 
 

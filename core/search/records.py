@@ -19,6 +19,7 @@ class Plan(NamedTuple):
     wish: Wish
     seed: int
     resume: bool = False
+    coarse: int = 0  # of a phase, as many are run in full as closed trades rank first; 0: all
     fixed: tuple[tuple[str, Any], ...] = ()  # settings of every trial, beside the base's: the window of a walk-forward
 
 

@@ -1,0 +1,105 @@
+"""The coarse stage of a search on one market: rank exits by closed trades, and keep the best to be run in full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from core.coarse import COUNT, FALL, LOST_CENTS, NET, RESULTS, UNRANKED, WON, coarse, new_passages
+from core.errors import ConfigError
+from core.portfolio import new_book
+from core.search.evaluate import Evaluator, Group, Hasher, Task, is_followed, shares_candidates
+from core.search.objectives import DEFAULT, Wish
+from core.sweep import new_shared
+from core.types import FRACTION, LEGS, NATURAL, NO_SCALE, Costs, Limits, Rules, record_of
+from strategies.structures import STRUCTURES
+
+EXITS = ("profit_frac", "stop_multiple", "exit_dte", "max_hold_days")
+RATES: dict[str, Callable[[Any], Any]] = {
+    DEFAULT: lambda r: r[:, NET] / np.maximum(r[:, FALL], 1),
+    "net_profit": lambda r: r[:, NET] / 100.0,
+    "expectancy": lambda r: r[:, NET] / np.maximum(r[:, COUNT], 1),
+    "profit_factor": lambda r: (r[:, NET] + r[:, LOST_CENTS]) / np.maximum(r[:, LOST_CENTS], 1),
+    "win_rate": lambda r: r[:, WON] / np.maximum(r[:, COUNT], 1),
+    "trades": lambda r: r[:, COUNT].astype(np.float64),
+}
+
+
+class Ranked(NamedTuple):
+    """Trials by their closed trades, in the order in which they were asked for."""
+
+    hashes: tuple[str, ...]
+    results: Any  # int64 (n, 5), see core.coarse.RESULTS; count UNRANKED where the full run alone can tell
+
+
+def why_not(rules: Rules, limits: Limits, costs: Costs) -> str | None:
+    """What the coarse stage cannot follow in these settings, or None."""
+    caps = limits._replace(margin=0, power_share=0.0, shock_vol=0.0, drawdown_rest=0, losses_rest=0, kill_from=-1,
+                           early_exercise=0, assigned_share=0.0, pin_band=0, halt_closes=0)  # fmt: skip
+    reasons = (
+        (rules.max_positions != 1, "strategy.max_positions is above 1"),
+        (not is_followed(rules, limits) or not shares_candidates(rules), "rules that depend on more than prices"),
+        (rules.trail_from > 0.0, "strategy.exits.trail_from"),
+        (rules.stop_on != NATURAL or rules.stop_scale != NO_SCALE, "stop_on mid or a scaled stop"),
+        (rules.kelly_frac > 0.0 or rules.wait_after_exit > 0 or rules.wait_after_loss > 0, "what earlier results ask"),
+        (rules.max_new_per_day > 1, "several entries a day"),
+        (any(value > 0 for value in caps if value is not None) or limits.kill_from >= 0, "caps and halts of risk.*"),
+        (costs.order_type != FRACTION or costs.spread_multiple != 1.0 or costs.free_close > 0, "costs of this kind"),
+    )
+    return next((text for wrong, text in reasons if wrong), None)
+
+
+def rank(evaluator: Evaluator, task: Task) -> Ranked:
+    """Every trial's closed trades; ConfigError where the coarse stage cannot follow the settings."""
+    results = np.full((len(task.rows), len(RESULTS)), UNRANKED, np.int64)
+    for group in evaluator.groups(task):
+        other = set(group.free) - set(EXITS)
+        text = why_not(group.rules, group.limits, group.costs)
+        if other or text is not None:
+            names = ", ".join(sorted(other))
+            raise ConfigError(f"--coarse follows targets, stops and time exits alone; here are {text or names}")
+        results[group.members] = rank_group(evaluator, group)
+    return Ranked(tuple(map(Hasher(evaluator.base.values, task.paths).of, task.rows)), results)
+
+
+def rank_group(evaluator: Evaluator, group: Group) -> Any:
+    """int64 (n, 5) of trials that share their entries."""
+    first, last = evaluator.window([group])
+    market = evaluator.views.of(group.values)
+    n = len(group.members)
+    given = {name: np.array(group.free.get(name, [getattr(group.rules, name)] * n)) for name in EXITS}
+    profit, at_profit = np.unique(given["profit_frac"], return_inverse=True)
+    stop, at_stop = np.unique(given["stop_multiple"], return_inverse=True)
+    times = np.stack((given["exit_dte"], given["max_hold_days"]), axis=1)
+    rules_of_time, at_time = np.unique(times, axis=0, return_inverse=True)
+    levels = np.stack((at_profit, at_stop, at_time.reshape(-1)), axis=1).astype(np.int32)
+    rows = len(market.row)
+    shared = new_shared(rows, 1, evaluator.width, True)
+    passages = new_passages(rows, profit, stop, rules_of_time[:, 0], rules_of_time[:, 1])
+    structure = STRUCTURES[group.values["strategy.structure"]]
+    sides = np.array([structure.use_put, structure.use_put, structure.use_call, structure.use_call], np.int64)
+    assert len(sides) == LEGS
+    results = np.zeros((n, len(RESULTS)), np.int64)
+    coarse(
+        market, record_of(group.rules), record_of(group.limits), record_of(group.costs),
+        new_book(0, 1, evaluator.width), new_book(0, 1, evaluator.width), evaluator.ledger(group, 1), shared, passages,
+        sides, levels, group.start_cents, first, last, results,
+    )  # fmt: skip
+    return results
+
+
+def survivors(ranked: Ranked, wish: Wish, keep: int) -> list[int]:
+    """Places of the best `keep` trials and of all that are unranked, in order; ConfigError for another objective."""
+    if wish.objective not in RATES:
+        raise ConfigError(
+            f"--coarse ranks by closed trades, of which {wish.objective} is no figure; give one of: {', '.join(RATES)}"
+        )
+    known = ranked.results[:, COUNT] != UNRANKED
+    score = np.where(
+        known & (ranked.results[:, COUNT] >= wish.least_trades), RATES[wish.objective](ranked.results), -np.inf
+    )
+    best = np.lexsort((np.arange(len(score)), -score))
+    chosen: Sequence[int] = [i for i in best.tolist() if known[i] and np.isfinite(score[i])][:keep]
+    return sorted({*chosen, *np.nonzero(~known)[0].tolist()})
