@@ -167,7 +167,8 @@ def note_opened(m, rules, limits, book, shared, passages, r, paid, t1):
     this = passages.opened[k]
     this.row, this.day, this.width, this.cash = r, m.ses[m.row[r].session].day, slot.width, paid
     this.at, this.end = shared.stretch[shared.path[path].first].at, end
-    settles = settlement_row(m, m.exp[slot.expiry].session, slot.expiry) if m.exp[slot.expiry].session >= 0 else IDLE
+    expires = m.exp[slot.expiry].session
+    settles = settlement_row(m, expires, slot.expiry) if 0 <= expires < m.ses.shape[0] else IDLE
     this.end = min(this.end, min(settles, t1))
     this.assigned = assigned_row(m, limits, slot, t1)
     factor = budget_factor(rules, m.signal, book.head.order_decided)

@@ -135,14 +135,20 @@ def slot_of_key(shared, row, legs, credit):
     return h
 
 
+@njit(**HOT)
+def last_session(m, x):
+    """The last session in which anything of expiry x may be held: its own, or the market's last."""
+    s, last = m.exp[x].session, m.ses.shape[0] - 1
+    return s if 0 <= s < last else last
+
+
 @njit(**INNER)
 def take_path(m, shared, slot, r):
     """Path of the structure that has just been opened in a slot on row r, new or known; -1 without room."""
     h = slot_of_key(shared, r, slot.legs, slot.credit)
     if shared.key[h] >= 0:
         return shared.key[h]
-    last = m.exp[slot.expiry].session
-    n = new_path(m, shared, slot, r, (last if last >= 0 else m.ses.shape[0] - 1) - int(m.row[r].session) + 1)
+    n = new_path(m, shared, slot, r, last_session(m, slot.expiry) - int(m.row[r].session) + 1)
     if n >= 0:
         shared.key[h] = n
     return n
@@ -360,7 +366,7 @@ def next_row(m, rules, book, shared, p, r, t1):
     """First row from r on at which slot p settles, fills or decides, IDLE if none before t1; -1 without room."""
     slot = book.slot[p]
     expires, last = m.exp[slot.expiry].session, t1
-    if expires >= 0:
+    if 0 <= expires < m.ses.shape[0]:
         settles = settlement_row(m, expires, slot.expiry)
         last = min(settles, t1) if settles >= r else t1  # what is left after it are shares
     first = max(r, slot.opened + 1)

@@ -1,0 +1,99 @@
+"""The coarse stage counts the very trades that the engine closes, or says that it cannot tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from backtest_engine import run
+from core.coarse import COUNT, NET, UNRANKED, WON
+from core.errors import ConfigError
+from core.search.coarse_stage import rank, survivors
+from core.search.evaluate import Evaluator, Task
+from core.search.objectives import DEFAULT, wish_of
+from core.types import T
+from tests import markets
+
+ALONE = {
+    "strategy__max_positions": 1,
+    "strategy__entry__schedule": "daily",
+    "account__starting_cash": 1e6,
+    "risk__margin": "alpaca",
+}
+LEVELS = {
+    "strategy.exits.profit_frac": (0.1, 0.3, 0.5, 0.8, 1.0),
+    "strategy.exits.stop_multiple": (0.0, 0.3, 0.7, 1.5),
+    "strategy.exits.exit_dte": (0, 1, 3),
+    "strategy.exits.max_hold_days": (0, 1, 3),
+}
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "table": ("table", {}),
+    "fraction": ("table", {"costs__fill": "fraction", "costs__fraction": 0.4, "costs__fees": "classic"}),
+    "three contracts": ("table", {"strategy__size__contracts": 3}),
+    "weekly": ("modelled", {"strategy__entry__schedule": "weekly"}),
+    "modelled": ("modelled", {}),
+    "carried": ("carried", {}),
+    "put spread": ("table", {"strategy__structure": "put_spread"}),
+    "ex-dividend": ("exdiv", {"strategy__entry__dte_min": 4, "strategy__entry__dte_target": 7}),
+}
+
+
+def task_of() -> Task:
+    rows = [
+        (a, b, c, d)
+        for a in LEVELS["strategy.exits.profit_frac"]
+        for b in LEVELS["strategy.exits.stop_multiple"]
+        for c in LEVELS["strategy.exits.exit_dte"]
+        for d in LEVELS["strategy.exits.max_hold_days"]
+    ]
+    return Task(tuple(LEVELS), tuple(rows))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_closed_trades_are_those_of_the_engine(name: str) -> None:
+    of, changes = CASES[name]
+    store = markets.market(of)
+    config = markets.config_of(market__name=store.name, **{**ALONE, **changes})
+    task = task_of()
+    results = rank(Evaluator(store, config), task).results
+    known = 0
+    for i in range(0, len(task.rows), 3):
+        own = config.with_values(**{p.replace(".", "__"): v for p, v in zip(task.paths, task.rows[i], strict=True)})
+        trades = run(store, own).trades
+        pnl = trades[trades[:, T["closed"]] >= 0][:, T["pnl"]]
+        if results[i, COUNT] != UNRANKED:
+            known += 1
+            assert (results[i, NET], results[i, COUNT], results[i, WON]) == (pnl.sum(), len(pnl), (pnl > 0).sum()), i
+    assert known > (5 if name == "ex-dividend" else 30)
+
+
+def test_it_says_what_it_cannot_follow() -> None:
+    store = markets.market("table")
+    for changes, word in (
+        ({"strategy__max_positions": 2}, "max_positions"),
+        ({"strategy__exits__trail_from": 0.2}, "trail_from"),
+        ({"strategy__exits__stop_on": "mid"}, "stop_on"),
+        ({"risk__daily_loss": 0.02}, "risk"),
+        ({"costs__fill": "limit"}, "costs"),
+        ({"strategy__manage__tested_action": "close_all"}, "more than prices"),
+    ):
+        config = markets.config_of(market__name=store.name, **{**ALONE, **changes})
+        with pytest.raises(ConfigError, match=word):
+            rank(Evaluator(store, config), task_of())
+
+
+def test_the_best_survive_and_so_does_what_cannot_be_told() -> None:
+    store = markets.market("modelled")
+    config = markets.config_of(market__name=store.name, **ALONE)
+    ranked = rank(Evaluator(store, config), task_of())
+    ranked.results[7, COUNT] = UNRANKED
+    kept = survivors(ranked, wish_of("net_profit", 1, ()), 10)
+    assert 7 in kept and len(kept) == 10 + int((ranked.results[:, COUNT] == UNRANKED).sum())
+    best = max(range(len(ranked.results)), key=lambda i: (ranked.results[i, COUNT] > 0, ranked.results[i, NET]))
+    assert best in kept
+    with pytest.raises(ConfigError, match="sharpe"):
+        survivors(ranked, wish_of("sharpe", 1, ()), 10)
+    assert survivors(ranked, wish_of(DEFAULT, 10**6, ()), 10) == [
+        i for i in range(len(ranked.results)) if ranked.results[i, COUNT] == UNRANKED
+    ]
