@@ -8,11 +8,10 @@ import numpy as np
 
 from core.config import Config
 from core.market.store import Store, rows_between
-from core.metrics import skew_and_kurtosis
 from core.overfit import deflated_sharpe
 from core.search.cross_validation import CrossValidated, cross_validated
 from core.search.grid import Grid
-from core.search.luck import Luck, luck_of
+from core.search.luck import Luck, adverse_moments, independent_periods, luck_of, moving
 from core.search.records import Found
 from core.search.robustness import Shape, importances, inert, neighbourhood_scores, shape_of
 from core.trials import METRIC
@@ -94,13 +93,13 @@ def findings_of(found: Found, logged: int, cash_returns: Any) -> Findings:
 def deflated_of(findings: Findings, trial: int) -> float | None:
     """Deflated Sharpe ratio of any one trial, with the count and the spread of the whole search."""
     luck, own = findings.luck, findings.returns[:, trial]
-    if luck is None or luck.spread is None or not np.isfinite(own).all() or not np.ptp(own) > 0.0:
+    if luck is None or luck.spread is None:
         return None
-    moments = skew_and_kurtosis(own)
+    moments = adverse_moments(findings.returns[:, moving(findings.returns)], own)
     if moments is None:
         return None
     sharpe = float(own.mean() / own.std(ddof=1))
-    return deflated_sharpe(sharpe, len(own), *moments, luck.effective, luck.spread**2)
+    return deflated_sharpe(sharpe, independent_periods(own), *moments, luck.effective, luck.spread**2)
 
 
 def ranking(findings: Findings) -> Any:

@@ -1,12 +1,14 @@
 """How much of a search's best is luck: deflated Sharpe ratio, probability of overfitting, and a verdict in words.
 
 N counts everything ever tried on the market, runs by hand included. Settings that differ little are no new tries, so N
-is clustered: to the number of groups of trials whose returns move together, or to the directions in which all of them
-vary, whichever is more. The best of N tries without skill is measured with the spread of the trials' own Sharpe ratios,
-but never with less than the error of a single estimate: trials that are nearly one and the same share their luck.
-Sources: Bailey and Lopez de Prado, "The deflated Sharpe ratio" (2014); Lopez de Prado and Lewis, "Detection of false
-investment strategies using unsupervised learning methods" (2019); Bailey, Borwein, Lopez de Prado and Zhu, "The
-probability of backtest overfitting" (2017).
+is brought down to an effective number: as many independent tries as would show the same best Sharpe ratio by luck as
+these correlated ones. That best is drawn: the trials' own returns, each session's multiplied by one normal number for
+all of them, keep their correlations and lose their means (multiplier bootstrap). Their luck is measured with the spread
+of the trials' own Sharpe ratios, but never with less than the error of a single estimate: trials that are nearly one
+and the same share their luck.
+Sources: Bailey and Lopez de Prado, "The deflated Sharpe ratio" (2014); Chernozhukov, Chetverikov and Kato, "Gaussian
+approximations and multiplier bootstrap for maxima" (2013); Bailey, Borwein, Lopez de Prado and Zhu, "The probability
+of backtest overfitting" (2017).
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ from core.metrics import SESSIONS_PER_YEAR, skew_and_kurtosis
 from core.overfit import Overfitting, deflated_sharpe, expected_best_sharpe, overfitting
 
 SURE = 0.95
-ALIKE = 0.5  # correlation from which two trials count as one group
-MOST_CLUSTERED = 1000  # columns; of more an even choice is grouped, and the share of groups carried over
+DRAWS, DRAW_SEED = 400, 1
+MOMENTS, LAGS = 24, 10
+MOST_TRIES = 1e12
 SPLITS = (16, 14, 12, 10, 8, 6, 4)
 MOST_WORK = 3e7  # combinations x columns: about a second
 LEAST_SESSIONS = 4  # a block
@@ -33,6 +36,7 @@ class Luck(NamedTuple):
 
     sharpe: float | None
     periods: int
+    worth: int  # independent ones that they are worth
     trials: int  # tried on this market, at least the columns
     effective: float  # of those, clustered
     spread: float | None  # standard deviation of Sharpe ratios that tries without skill have
@@ -61,38 +65,36 @@ def sharpe_ratios(returns: Any) -> Any:
     return returns.mean(axis=0) / returns.std(axis=0, ddof=1)
 
 
-def directions(returns: Any) -> float:
-    """Participation ratio of the columns' correlations (core.overfit.effective_trials) without their N x N matrix."""
+def expected_best(returns: Any) -> float:
+    """Expected largest of the columns' standardised means under no skill, with their correlations; columns vary."""
+    draws = np.random.default_rng(DRAW_SEED).standard_normal((DRAWS, len(returns)))
     z = (returns - returns.mean(axis=0)) / returns.std(axis=0)
-    gram = z @ z.T / len(z)
-    return float(returns.shape[1] ** 2 / (gram * gram).sum())
+    return float((draws @ z / math.sqrt(len(z))).max(axis=1).mean())
 
 
-def groups(returns: Any) -> float:
-    """Groups of columns by average linkage, joined while their mean correlation is at least ALIKE."""
-    from scipy.cluster.hierarchy import fcluster, linkage
-    from scipy.spatial.distance import squareform
-
-    n = returns.shape[1]
-    chosen = returns if n <= MOST_CLUSTERED else returns[:, np.linspace(0, n - 1, MOST_CLUSTERED).astype(int)]
-    apart = np.clip(1.0 - np.corrcoef(chosen, rowvar=False), 0.0, 2.0)
-    np.fill_diagonal(apart, 0.0)
-    labels = fcluster(linkage(squareform(apart, checks=False), "average"), 1.0 - ALIKE, "distance")
-    return float(labels.max()) * n / chosen.shape[1]
+def independent(best: float) -> float:
+    """How many independent tries show that expected best, in standard deviations: the inverse of its formula."""
+    low, high = 1.0, 2.0
+    while expected_best_sharpe(high, 1.0) < best and high < MOST_TRIES:
+        low, high = high, 2.0 * high
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if expected_best_sharpe(middle, 1.0) < best else (low, middle)
+    return high
 
 
 def effective_number(returns: Any, trials: int) -> float:
     """Independent tries that `trials` ones amount to, of which float64[T, N] columns are known: at least 1.
 
-    Tries whose returns are not known (by hand, in earlier searches) are taken to be as alike as the known ones, but
-    add logarithmically: a market tried ten times as often has not been tried ten times as independently.
+    Tries whose returns are not known (by hand, in earlier searches) are taken to be as alike as the known ones: where N
+    of them amount to N to the power of a, so do all.
     """
     columns = returns[:, moving(returns)]
     n = columns.shape[1]
     if n < 2:
-        return max(1.0, 1.0 + math.log(max(trials, 1)))
-    known = max(directions(columns), groups(columns), 1.0)
-    return known * (1.0 + math.log(max(trials / returns.shape[1], 1.0)))
+        return float(max(trials, 1))
+    alike = math.log(max(independent(expected_best(columns)), 1.0)) / math.log(n)
+    return float(max(trials, n) ** min(alike, 1.0))
 
 
 def splits_for(periods: int, columns: int) -> int | None:
@@ -109,21 +111,48 @@ def luck_of(returns: Any, best: int, trials: int) -> Luck:
     trials, periods = max(trials, returns.shape[1]), len(returns)
     effective, kept = effective_number(returns, trials), moving(returns)
     own = returns[:, best]
-    moments = skew_and_kurtosis(own) if np.isfinite(own).all() and np.ptp(own) > 0.0 else None
+    moments = adverse_moments(returns[:, kept], own)
     sharpe = spread = by_luck = deflated = None
+    worth = periods
     if moments is not None and periods > 2:
         sharpe = float(own.mean() / own.std(ddof=1))
-        spread = spread_of(returns[:, kept], sharpe, periods, *moments)
+        worth = independent_periods(own)
+        spread = spread_of(returns[:, kept], sharpe, worth, *moments)
         by_luck = expected_best_sharpe(effective, spread**2)
-        deflated = deflated_sharpe(sharpe, periods, *moments, effective, spread**2)
+        deflated = deflated_sharpe(sharpe, worth, *moments, effective, spread**2)
     tested, splits = None, splits_for(periods, len(kept)) if len(kept) > 1 else None
     if splits is not None:
         tested = overfitting(returns[:, kept], splits)
     verdict, words = judged(sharpe, by_luck, deflated, tested)
     return Luck(
-        sharpe, periods, trials, effective, spread, by_luck, deflated, tested.pbo if tested else None,
+        sharpe, periods, worth, trials, effective, spread, by_luck, deflated, tested.pbo if tested else None,
         tested.loss if tested else None, tested, splits, verdict, words,
     )  # fmt: skip
+
+
+def adverse_moments(columns: Any, own: Any) -> tuple[float, float] | None:
+    """(skew, raw kurtosis) of a column, or the trials' medians where those are worse: the winner's own are flattered
+    by what did not happen to it. None where it does not vary."""
+    if not np.isfinite(own).all() or not np.ptp(own) > 0.0:
+        return None
+    mine = skew_and_kurtosis(own)
+    few = columns[:, np.unique(np.linspace(0, columns.shape[1] - 1, MOMENTS).astype(int))]
+    all_of_them = [pair for pair in (skew_and_kurtosis(column) for column in few.T) if pair is not None]
+    if mine is None or not all_of_them:
+        return mine
+    skew, kurtosis = np.median(all_of_them, axis=0)
+    return min(mine[0], float(skew)), max(mine[1], float(kurtosis))
+
+
+def independent_periods(own: Any) -> int:
+    """Periods that as many dependent ones are worth for a mean: fewer where returns follow each other (Newey-West)."""
+    centred = own - own.mean()
+    n, lags = len(own), min(LAGS, len(own) - 2)
+    total = float(centred @ centred)
+    factor = 1.0
+    for lag in range(1, lags + 1):
+        factor += 2.0 * (1.0 - lag / (lags + 1)) * float(centred[lag:] @ centred[:-lag]) / total
+    return max(3, int(n / max(factor, 1.0)))
 
 
 def spread_of(columns: Any, sharpe: float, periods: int, skew: float, kurtosis: float) -> float:

@@ -163,6 +163,7 @@ def luck_value(luck: Luck | None) -> dict[str, Any]:
         "sharpe_per_session": known(luck.sharpe),
         "sharpe_by_luck_per_session": known(luck.by_luck),
         "sessions": luck.periods,
+        "independent_sessions": luck.worth,
     }
 
 
