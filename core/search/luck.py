@@ -1,11 +1,11 @@
 """How much of a search's best is luck: deflated Sharpe ratio, probability of overfitting, and a verdict in words.
 
 N counts everything ever tried on the market, runs by hand included. Settings that differ little are no new tries, so N
-is brought down to an effective number: as many independent tries as would show the same best Sharpe ratio by luck as
-these correlated ones. That best is drawn: the trials' own returns, each session's multiplied by one normal number for
-all of them, keep their correlations and lose their means (multiplier bootstrap). Their luck is measured with the spread
-of the trials' own Sharpe ratios, but never with less than the error of a single estimate: trials that are nearly one
-and the same share their luck.
+is brought down to an effective number: as many independent tries as are expected to show the best Sharpe ratio that
+these correlated ones show by luck in one search of four. That best is drawn: the trials' own returns, each session's
+multiplied by one normal number for all of them, keep their correlations and lose their means (multiplier bootstrap).
+Their luck is measured with the spread of the trials' own Sharpe ratios, but never with less than the error of a single
+estimate: trials that are nearly one and the same share their luck.
 Sources: Bailey and Lopez de Prado, "The deflated Sharpe ratio" (2014); Chernozhukov, Chetverikov and Kato, "Gaussian
 approximations and multiplier bootstrap for maxima" (2013); Bailey, Borwein, Lopez de Prado and Zhu, "The probability
 of backtest overfitting" (2017).
@@ -23,6 +23,7 @@ from core.overfit import Overfitting, deflated_sharpe, expected_best_sharpe, ove
 
 SURE = 0.95
 DRAWS, DRAW_SEED = 400, 1
+QUARTER = 0.75
 MOMENTS, LAGS = 24, 10
 MOST_TRIES = 1e12
 SPLITS = (16, 14, 12, 10, 8, 6, 4)
@@ -65,11 +66,12 @@ def sharpe_ratios(returns: Any) -> Any:
     return returns.mean(axis=0) / returns.std(axis=0, ddof=1)
 
 
-def expected_best(returns: Any) -> float:
-    """Expected largest of the columns' standardised means under no skill, with their correlations; columns vary."""
+def lucky_best(returns: Any) -> float:
+    """What the largest of the columns' standardised means is under no skill, with their correlations, in three
+    searches of four at most (QUARTER); columns vary."""
     draws = np.random.default_rng(DRAW_SEED).standard_normal((DRAWS, len(returns)))
     z = (returns - returns.mean(axis=0)) / returns.std(axis=0)
-    return float((draws @ z / math.sqrt(len(z))).max(axis=1).mean())
+    return float(np.quantile((draws @ z / math.sqrt(len(z))).max(axis=1), QUARTER))
 
 
 def independent(best: float) -> float:
@@ -93,7 +95,7 @@ def effective_number(returns: Any, trials: int) -> float:
     n = columns.shape[1]
     if n < 2:
         return float(max(trials, 1))
-    alike = math.log(max(independent(expected_best(columns)), 1.0)) / math.log(n)
+    alike = math.log(max(independent(lucky_best(columns)), 1.0)) / math.log(n)
     return float(max(trials, n) ** min(alike, 1.0))
 
 

@@ -89,8 +89,18 @@ class Suggester:
             else:
                 self.study.tell(trial, state=self.failed)
             if len(found) == count:
-                break
+                return found
+        for row in self.unseen(count - len(found)):  # it repeats itself: look where it has not looked
+            found.append((self.study.ask(), row))
         return found
+
+    def unseen(self, count: int) -> list[tuple[Any, ...]]:
+        """Admissible rows that were not asked for yet, evenly spread over what is left."""
+        left = [row for row in self.allowed if row not in self.seen]
+        places = np.unique(np.linspace(0, len(left) - 1, count).astype(int)) if left and count > 0 else []
+        chosen = [left[i] for i in places]
+        self.seen.update(chosen)
+        return chosen
 
     def level(self, trial: Any, path: str) -> Any:
         levels = self.levels[path]
@@ -99,7 +109,8 @@ class Suggester:
         return trial.suggest_categorical(path, levels)
 
     def tell(self, trial: Any, values: Sequence[float]) -> None:
-        known = all(np.isfinite(v) for v in values)
+        """How an asked row went; one that was not the sampler's own idea teaches it nothing."""
+        known = all(np.isfinite(v) for v in values) and len(trial.params) == len(self.levels)
         self.study.tell(trial, list(values) if known else None, state=None if known else self.failed)
 
 

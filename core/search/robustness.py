@@ -120,15 +120,18 @@ def lower_quartiles(levels: Levels, objective: Any) -> Any:
 def plateau(levels: Levels, objective: Any) -> int:
     """The recommended trial: the best plateau, not the best point; -1 where no trial counts.
 
-    The trial whose own and neighbours' objectives have the highest lower quartile; of equals the best, then the first.
+    The trial whose own and neighbours' objectives have the highest lower quartile; of equals the one with their highest
+    mean, then the best, then the first.
     """
     objective = np.asarray(objective, np.float64)
     if not np.isfinite(objective).any():
         return -1
-    quartile = lower_quartiles(levels, objective)
-    order = np.lexsort(
-        (np.arange(len(objective)), -np.nan_to_num(objective, nan=-np.inf), -np.nan_to_num(quartile, nan=-np.inf))
-    )
+    mine, values = around(levels, objective)
+    known = np.isfinite(objective)
+    total = np.bincount(mine, values, len(objective)) + np.where(known, objective, 0.0)
+    mean = total / (np.bincount(mine, minlength=len(objective)) + 1)
+    keys = (lower_quartiles(levels, objective), np.where(known, mean, np.nan), objective)
+    order = np.lexsort((np.arange(len(objective)), *(-np.nan_to_num(key, nan=-np.inf) for key in reversed(keys))))
     return int(order[0])
 
 

@@ -151,7 +151,7 @@ class Local:
                 self.pool = self.start()
 
     def close(self) -> None:
-        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.pool.shutdown(cancel_futures=True)
 
 
 def local_engine(store: Store, base: Config, jobs: int) -> TrialEngine:

@@ -1,0 +1,132 @@
+"""Grids are checked before anything runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.config import load
+from core.errors import ConfigError
+from core.search.grid import check_acts, grid_names, parse_grid, read_grid, space_of
+from core.search.methods import sampled
+from core.search.needs import NEEDS, need_of, why_inert
+from core.search.objectives import DEFAULT, scores, wish_of
+from core.settings import BY_PATH
+from core.trials import METRIC, TRIAL_METRICS
+from tests import markets
+
+BASE = load(user_file=markets.NO_FILE)
+PROFIT, STOP = "strategy.exits.profit_frac", "strategy.exits.stop_multiple"
+
+
+def space(tree: dict[str, Any]) -> Any:
+    phase = parse_grid(tree, "test").phases[0]
+    found = space_of(phase, BASE)
+    check_acts(phase, found, BASE)
+    return found
+
+
+@pytest.mark.parametrize("name", grid_names())
+def test_the_grids_that_ship_can_run(name: str) -> None:
+    grid = read_grid(name)
+    base = load(preset=grid.preset, user_file=markets.NO_FILE)
+    assert grid.about
+    for phase in grid.phases:
+        found = space_of(phase, base)
+        check_acts(phase, found, base)
+        best = dict(zip(found.paths, found.rows[0], strict=True))
+        base = base.with_values(**{path.replace(".", "__"): value for path, value in best.items()})
+
+
+def test_the_classic_phases_are_829_trials() -> None:
+    sizes, base = [], load(preset="classic", user_file=markets.NO_FILE)
+    for phase in read_grid("classic").phases:
+        sizes.append(len(space_of(phase, base).rows))
+    assert sizes == [54, 16, 18, 4, 8, 729] and sum(sizes) == 829
+
+
+def test_ten_thousand_exits_are_ten_thousand() -> None:
+    assert len(space_of(read_grid("exits").phases[0], BASE).rows) == 10_000
+
+
+def test_ranges_lists_and_conditions() -> None:
+    found = space({"vary": {PROFIT: {"from": 0.2, "to": 0.6, "step": 0.2}, STOP: {"from": 1, "to": 3, "count": 3}}})
+    assert found.rows[:4] == [(0.2, 1.0), (0.2, 2.0), (0.2, 3.0), (0.4, 1.0)] and len(found.rows) == 9
+    found = space({"vary": {PROFIT: [0.6, 0.2]}, "where": [f"{PROFIT} < 0.5"], "set": {STOP: 3}})
+    assert found.paths == (PROFIT, STOP) and found.rows == [(0.2, 3.0)]
+    two = {"vary": {"strategy": {"entry": {"delta_low": [0.05, 0.15], "short_delta": [0.1, 0.2]}}}}
+    with pytest.raises(ConfigError, match=r"delta_low.*leave it out with a condition"):
+        space(two)
+    assert len(space({**two, "where": ["strategy.entry.delta_low < strategy.entry.short_delta"]}).rows) == 3
+
+
+@pytest.mark.parametrize(
+    ("tree", "words"),
+    [
+        ({"vary": {"strategy.exits.profit_fraction": [0.5]}}, "did you mean 'strategy.exits.profit_frac'"),
+        ({"vary": {PROFIT: [1.5]}}, "give 0.01 to 1"),
+        ({"vary": {PROFIT: [0.5, 0.5]}}, "names a level twice"),
+        ({"vary": {PROFIT: {"from": 0.5, "to": 0.2, "step": 0.1}}}, "give 1 to"),
+        ({"vary": {PROFIT: {"from": 0.5, "until": 0.9}}}, "unknown key 'until'"),
+        ({"vary": {PROFIT: []}}, "give a list, or a range"),
+        ({"vary": {}}, "varies nothing"),
+        ({"vary": {PROFIT: [0.5]}, "set": {PROFIT: 0.4}}, "varied and set"),
+        ({"vary": {PROFIT: [0.5]}, "where": ["profit > 3"]}, "unknown setting 'profit'"),
+        ({"vary": {PROFIT: [0.5]}, "where": [f"{PROFIT} about 3"]}, "no comparison"),
+        ({"vary": {PROFIT: [0.5]}, "where": [f"{PROFIT} > 0.9"]}, "leave no combination"),
+        ({"phases": [{"vary": {PROFIT: [0.5]}}], "vary": {PROFIT: [0.5]}}, "beside them"),
+        ({"vary": {PROFIT: [0.5]}, "trails": 5}, "did you mean 'trials'"),
+        ({"vary": {"market.seed": [1, 2]}}, "all trials share"),
+        ({"vary": {"strategy.exits.trail_giveback": [0.1, 0.2]}}, "changes nothing here: strategy.exits.trail_from"),
+        (
+            {"vary": {"strategy.signals.fuzzy_iv": [0.5, 1]}},
+            "no filter and no size reads the fuzzy score",
+        ),
+        ({"preset": "clasic", "vary": {PROFIT: [0.5]}}, "did you mean 'classic'"),
+    ],
+)
+def test_mistakes_say_what_to_do(tree: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        space(tree)
+    assert words in str(caught.value)
+
+
+def test_an_unknown_grid_is_named() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'classic'"):
+        read_grid("clasic")
+
+
+def test_every_need_is_of_settings_that_there_are() -> None:
+    for key in NEEDS:
+        assert any(path == key or path.startswith(key) for path in BY_PATH), key
+    for path in BY_PATH:
+        need = need_of(path)
+        assert need is None or isinstance(need[1], str)
+    assert why_inert("strategy.exits.trail_giveback", {**BASE.values, "strategy.exits.trail_from": 0.3}) is None
+
+
+def test_samples_are_repeatable_and_admissible() -> None:
+    phase = read_grid("exits").phases[0]
+    everything = space_of(phase, BASE)
+    for method in ("random", "sobol"):
+        found = sampled(phase, everything, method, 100, 7)
+        assert len(found) == len(set(found)) == 100 and set(found) <= set(everything.rows)
+        assert found == sampled(phase, everything, method, 100, 7) != sampled(phase, everything, method, 100, 8)
+
+
+def test_a_run_that_never_fell_ranks_first_and_few_trades_do_not_count() -> None:
+    import numpy as np
+
+    figures = np.full((4, len(TRIAL_METRICS)), np.nan)
+    figures[:, METRIC["net_profit"]] = (100.0, 500.0, 900.0, -50.0)
+    figures[:, METRIC["max_drawdown"]] = (0.0, 50.0, 300.0, 80.0)
+    figures[:, METRIC["trades"]] = (40, 40, 3, 40)
+    found = scores(wish_of(DEFAULT, 30, ()), figures)
+    assert np.nanargmax(found) == 0 and np.isnan(found[2]) and found[3] < 0.0 and found[1] == 10.0
+    assert np.isnan(scores(wish_of(DEFAULT, 30, ("max_drawdown <= 60",)), figures)[3])
+    assert scores(wish_of("max_drawdown", 0, ()), figures)[0] == 0.0
+    for bad, words in (("sharp", "did you mean 'sharpe'"), (DEFAULT, "as 'max_drawdown_pct <= 20'")):
+        with pytest.raises(ConfigError) as caught:
+            wish_of(bad, 30, ("max_drawdown = 3",))
+        assert words in str(caught.value)

@@ -1,0 +1,143 @@
+"""The ground around a trial: neighbours, plateaus, what matters."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.search.robustness import (
+    heat_map,
+    importances,
+    inert,
+    neighbourhood_scores,
+    pareto,
+    plateau,
+    shape_of,
+    steps,
+)
+
+
+def grid(**axes: Any) -> dict[str, list[Any]]:
+    rows = list(product(*axes.values()))
+    return {name: [row[i] for row in rows] for i, name in enumerate(axes)}
+
+
+LEVELS = grid(a=[1, 2, 3, 4, 5], b=[0.1, 0.2, 0.3], c=["x", "y", "z"])
+
+
+def pairs(levels: dict[str, list[Any]]) -> set[tuple[int, int]]:
+    return {(int(i), int(k)) for _, mine, other in steps(levels) for i, k in zip(mine, other, strict=True)}
+
+
+def test_neighbours_are_one_step_of_one_setting_away() -> None:
+    n = len(LEVELS["a"])
+    want = set()
+    for i, k in product(range(n), range(n)):
+        apart = [name for name in LEVELS if LEVELS[name][i] != LEVELS[name][k]]
+        if len(apart) == 1:
+            name = apart[0]
+            if name == "c" or abs(sorted(set(LEVELS[name])).index(LEVELS[name][i])
+                                  - sorted(set(LEVELS[name])).index(LEVELS[name][k])) == 1:  # fmt: skip
+                want.add((i, k))
+    assert pairs(LEVELS) == want
+
+
+@given(order=st.permutations(range(45)))
+def test_the_order_of_trials_does_not_matter(order: list[int]) -> None:
+    levels = {name: [values[i] for i in order] for name, values in LEVELS.items()}
+    score = np.array([a + 10 * b for a, b in zip(LEVELS["a"], LEVELS["b"], strict=True)])
+    shuffled = score[order]
+    assert (
+        order[plateau(levels, shuffled)] == plateau(LEVELS, score)
+        or score[order[plateau(levels, shuffled)]] == (score[plateau(LEVELS, score)])
+    )
+    assert np.allclose(neighbourhood_scores(levels, shuffled), neighbourhood_scores(LEVELS, score)[order])
+
+
+def test_the_plateau_is_taken_and_not_the_spike() -> None:
+    levels = grid(a=list(range(9)), b=list(range(9)))
+    a, b = np.array(levels["a"]), np.array(levels["b"])
+    score = np.where((abs(a - 6) <= 1) & (abs(b - 6) <= 1), 1.0, 0.1)
+    spike = int(np.nonzero((a == 1) & (b == 1))[0][0])
+    score[spike] = 2.0
+    chosen = plateau(levels, score)
+    assert (levels["a"][chosen], levels["b"][chosen]) == (6, 6)
+    assert shape_of(levels, score, chosen).word == "plateau"
+    assert shape_of(levels, score, spike).word == "spike"
+    assert neighbourhood_scores(levels, score)[spike] == pytest.approx(0.05)
+
+
+def test_a_ridge_names_its_directions() -> None:
+    levels = grid(a=list(range(7)), b=list(range(7)))
+    score = np.where(np.array(levels["b"]) == 3, 1.0, 0.05)
+    chosen = plateau(levels, score)
+    shape = shape_of(levels, score, chosen)
+    assert (shape.word, shape.along, shape.across) == ("ridge", ("a",), ("b",))
+    assert "breaks along b" in shape.words
+
+
+def test_trials_that_do_not_count_are_bad_neighbours() -> None:
+    levels = grid(a=[1, 2, 3])
+    assert plateau(levels, np.array([np.nan, np.nan, np.nan])) == -1
+    score = np.array([5.0, np.nan, 1.0])
+    assert plateau(levels, score) == 0
+    assert shape_of(levels, score, 0).word == "spike"
+
+
+def test_scores_stay_in_bounds_with_losses() -> None:
+    rng = np.random.default_rng(1)
+    score = rng.standard_normal(45) - 1.0
+    found = neighbourhood_scores(LEVELS, score)
+    assert (found >= 0.0).all() and (found <= 1.0).all()
+
+
+def test_drawn_trials_have_their_nearest() -> None:
+    rng = np.random.default_rng(2)
+    levels = {"a": rng.permutation(200).tolist(), "b": rng.permutation(200).tolist()}
+    score = -np.hypot(np.array(levels["a"]) - 100, np.array(levels["b"]) - 100)
+    chosen = plateau(levels, score)
+    assert score[chosen] > np.quantile(score, 0.97)
+    assert np.isfinite(neighbourhood_scores(levels, score)).all()
+
+
+def test_importances_are_the_shares_of_an_additive_score() -> None:
+    a, b, c = (np.array(LEVELS[name], dtype=object) for name in "abc")
+    effect = {"x": 0.0, "y": 1.0, "z": 2.0}
+    score = a.astype(float) + 10.0 * b.astype(float) + np.array([effect[v] for v in c])
+    found = importances(LEVELS, score)
+    total = float(np.var(score))
+    assert found["a"] == pytest.approx(np.var(a.astype(float)) / total)
+    assert found["b"] == pytest.approx(np.var(10.0 * b.astype(float)) / total)
+    assert found["interactions"] == pytest.approx(0.0, abs=1e-9)
+    product_only = (a.astype(float) - 3.0) * (b.astype(float) - 0.2)
+    assert importances(LEVELS, product_only)["interactions"] == pytest.approx(1.0)
+
+
+def test_chance_is_no_importance() -> None:
+    rng = np.random.default_rng(3)
+    levels = {"a": rng.permutation(400).tolist(), "b": rng.permutation(400).tolist()}
+    found = importances(levels, rng.standard_normal(400))
+    assert max(found["a"], found["b"]) < 0.06
+
+
+def test_heat_maps_hold_means_and_bests() -> None:
+    score = np.arange(45, dtype=float)
+    score[0] = np.nan
+    found = heat_map(LEVELS, score, "a", "b")
+    assert found.rows == [1, 2, 3, 4, 5] and found.columns == [0.1, 0.2, 0.3]
+    assert found.mean[0, 0] == pytest.approx(1.5) and found.best[4, 2] == 44.0
+
+
+def test_the_front_is_not_beaten() -> None:
+    profit, fall = np.array([1.0, 2.0, 3.0, 3.0, np.nan]), np.array([1.0, 1.0, 5.0, 4.0, 0.0])
+    assert pareto(profit, fall).tolist() == [False, True, False, True, False]
+
+
+def test_settings_that_changed_nothing_are_named() -> None:
+    outcome = np.array([[a, 1.0] for a in LEVELS["a"]], dtype=float)
+    assert inert(LEVELS, outcome) == ["b", "c"]

@@ -1,0 +1,339 @@
+"""A whole search: the same for any number of workers, resumed without loss, told in files."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import optimizer
+from core.config import ROOT, Config
+from core.errors import ConfigError, DataError
+from core.search import outputs
+from core.search.database import Database, log_trial, packed, parts_of, unpacked
+from core.search.evaluate import Evaluator, Hasher, Task, cash_returns_of
+from core.search.findings import findings_of, ranking, validated_of
+from core.search.grid import Grid, parse_grid
+from core.search.records import Found, Progress
+from core.search.workers import MINE, Local
+from core.trials import METRIC
+from tests import markets
+
+EXITS, ENTRY = "strategy.exits", "strategy.entry"
+TREE = {
+    "phases": [
+        {
+            "name": "exits",
+            "vary": {"strategy.exits.profit_frac": [0.2, 0.4, 0.6], "strategy.exits.stop_multiple": [1, 2]},
+        },
+        {
+            "name": "entries",
+            "vary": {"strategy.entry.short_delta": [0.12, 0.16, 0.2], "strategy.max_positions": [2, 4]},
+        },
+    ],
+    "min_trades": 3,
+}
+
+
+@pytest.fixture(autouse=True)
+def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("QMTF_REPORTS_DIR", str(tmp_path / "reports"))
+    return tmp_path / "reports"
+
+
+def quiet(_: Progress) -> None:
+    """Tell nobody."""
+
+
+def searched(
+    grid: Grid | None = None, config: Config | None = None, of: str = "modelled",
+    watch: Callable[[Progress], None] = quiet, **wishes: Any,
+) -> tuple[Found, int]:  # fmt: skip
+    store = markets.market(of)
+    base = config or markets.config_of(market__name=store.name)
+    request = optimizer.Request("test", **{"jobs": 1, **wishes})
+    return optimizer.search(store, base, grid or parse_grid(TREE, "test"), request, watch)
+
+
+def files_of(found: Found, logged: int, folder: Path) -> dict[str, bytes]:
+    store = markets.market("modelled")
+    findings = findings_of(found, logged, cash_returns_of(store, found.base))
+    folder.mkdir()
+    outputs.write_search(folder, findings, {"run": "x"}, outputs.summary_value(findings))
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_number_of_workers_changes_no_byte(tmp_path: Path) -> None:
+    alone = files_of(*searched(), tmp_path / "one")
+    for jobs in (2, 4):
+        assert files_of(*searched(jobs=jobs), tmp_path / str(jobs)) == alone
+    assert set(alone) == {"trials.parquet", "top100.csv", "best.yaml", "manifest.json", "summary.json"}
+
+
+def test_a_dead_worker_is_replaced() -> None:
+    store = markets.market("modelled")
+    base = markets.config_of(market__name=store.name)
+    rows = [(0.1 + 0.01 * i,) for i in range(60)]
+    engine = Local(store, base, 2)
+    try:
+        got: dict[int, Any] = {}
+        for n, piece in enumerate(engine.run(("strategy.exits.profit_frac",), rows)):
+            got.update({i: piece.outcome.equity[k] for k, i in enumerate(piece.rows)})
+            if n == 0:
+                os.kill(next(iter(engine.pool._processes)), signal.SIGKILL)
+    finally:
+        engine.close()
+    want = Evaluator(store, base).evaluate(Task(("strategy.exits.profit_frac",), tuple(rows))).equity
+    assert sorted(got) == list(range(60)) and all(np.array_equal(got[i], want[i]) for i in got)
+    MINE.clear()
+
+
+def test_a_phase_begins_where_the_last_one_ended() -> None:
+    found, _ = searched()
+    first, second = found.phases
+    chosen = dict(zip(first.paths, first.rows[first.chosen], strict=True))
+    for row in second.rows:
+        values = dict(zip(second.paths, row, strict=True))
+        assert all(values[path] == chosen[path] for path in first.phase.levels)
+    assert found.recommended["strategy.exits.profit_frac"] == chosen["strategy.exits.profit_frac"]
+    assert found.count() == 12
+
+
+def test_hashes_are_those_of_the_settings() -> None:
+    base = markets.config_of()
+    for paths, row in (
+        (("strategy.max_positions", "account.starting_cash"), (2, 5000.0)),
+        (("strategy.structure",), ("put_spread",)),
+        (("strategy.size.vol_target", "account.cash_yield", "costs.spread_multiple"), (0.1, "zero", 2.0)),
+    ):
+        changes = {path.replace(".", "__"): value for path, value in zip(paths, row, strict=True)}
+        assert Hasher(base.values, paths).of(row) == base.with_values(**changes).hash()
+    first, last = min(base.values), max(base.values)
+    assert Hasher(base.values, (first, last)).of((base[first], base[last])) == base.hash()
+
+
+def test_equity_is_kept_to_the_cent() -> None:
+    small = np.array([[10_000_000, 9_999_998, 10_500_000]] * 3, np.int64)
+    large = small * 10**6
+    for equity in (small, large):
+        assert np.array_equal(unpacked(packed(equity), 3), equity)
+    assert len(packed(small)) < len(packed(large))
+
+
+def test_resuming_takes_what_is_there_and_changed_code_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, logged = searched()
+    again, logged_again = searched(resume=True)
+    assert again.resumed == found.count() == 12 and logged_again == logged
+    for a, b in zip(found.phases, again.phases, strict=True):
+        assert a.hashes == b.hashes and a.figures.tobytes() == b.figures.tobytes()
+        assert np.array_equal(a.equity, b.equity) and a.chosen == b.chosen
+    assert searched()[0].resumed == 0  # only when asked
+    monkeypatch.setattr("core.search.database.results_hash", lambda: "other code")
+    other, logged_other = searched(resume=True)
+    assert other.resumed <= 1 and logged_other == logged  # one of its own: a later phase holds the start again
+
+
+def test_hand_made_runs_count(reports: Path) -> None:
+    store = markets.market("modelled")
+    reports.mkdir(parents=True)
+    (reports / "trials.log").write_text(f"{store.hash} {'ab' * 32}\nother {'cd' * 32}\n", encoding="utf-8")
+    assert log_trial("11" * 32, store.hash) == 2
+    assert log_trial("11" * 32, store.hash) == 2
+    assert not (reports / "trials.log").exists()
+    found, logged = searched()
+    distinct = {key for phase in found.phases for key in phase.hashes}
+    assert logged == len(distinct) + 2
+
+
+def test_a_file_that_is_no_database_is_named(reports: Path) -> None:
+    reports.mkdir(parents=True)
+    (reports / "trials.sqlite").write_bytes(b"this is not a database, and long enough to be read as one" * 20)
+    with pytest.raises(DataError, match="move it away"):
+        Database("store")
+
+
+def test_interrupting_keeps_what_is_done() -> None:
+    def stop(progress: Progress) -> None:
+        if progress.done >= 6:
+            raise KeyboardInterrupt
+
+    found, logged = searched(watch=stop)
+    assert not found.ended and 1 <= found.count() < 12 and logged >= found.count()
+    rest, _ = searched(resume=True)
+    assert rest.ended and rest.count() == 12 and rest.resumed >= found.count()
+
+
+def test_the_top_is_what_the_trials_say(tmp_path: Path) -> None:
+    found, logged = searched()
+    findings = findings_of(found, logged, cash_returns_of(markets.market("modelled"), found.base))
+    columns, rows = outputs.top_lines(findings)
+    wanted = "Rank phase profit_frac stop_multiple short_delta max_positions Balance NetProfit MaxDD NP_DD_Ratio"
+    rest = "ProfitFactor Expectancy Sharpe DeflatedSharpe Trades Wins Losses WinRate Robustness"
+    assert columns == [*wanted.split(), *rest.split()]
+    best = ranking(findings)[0]
+    assert rows[0][columns.index("NetProfit")] == findings.figures[best, METRIC["net_profit"]]
+    assert rows[0][columns.index("Balance")] == 25_000.0 + rows[0][columns.index("NetProfit")]
+    import pyarrow.parquet as pq
+
+    outputs.write_trials(tmp_path / "t.parquet", findings)
+    table = pq.read_table(tmp_path / "t.parquet").to_pydict()
+    assert table["trial_id"] == list(range(12)) and table["net_profit"] == findings.figures[:, 0].tolist()
+    assert not any("deflated" in name.lower() for name in table)
+
+
+def test_presets_are_written_and_nothing_is_overwritten(tmp_path: Path) -> None:
+    found, logged = searched()
+    findings = findings_of(found, logged, cash_returns_of(markets.market("modelled"), found.base))
+    text = outputs.preset_text(findings, "a test")
+    path = outputs.apply_to(str(tmp_path / "mine.yaml"), text)
+    from core.config import load
+
+    again = load(file=str(path).replace("about", "about"), user_file=markets.NO_FILE) if "about" not in text else None
+    assert again is None and path.read_text(encoding="utf-8") == text
+    import yaml
+
+    tree = yaml.safe_load(text)
+    assert tree.pop("about") == "a test"
+    (tmp_path / "plain.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    loaded = load(file=str(tmp_path / "plain.yaml"), user_file=markets.NO_FILE)
+    for key, value in found.recommended.values.items():
+        assert loaded[key] == value or key.startswith(("market.", "data.")), key
+    with pytest.raises(ConfigError, match="exists already"):
+        outputs.apply_to(str(path), text)
+    with pytest.raises(ConfigError, match=r"never your config\.py"):
+        outputs.apply_to("config.py", text)
+
+
+def test_every_method_ends_with_what_was_asked() -> None:
+    pytest.importorskip("optuna")
+    one = parse_grid({"vary": TREE["phases"][0]["vary"] | TREE["phases"][1]["vary"], "min_trades": 3}, "one")
+    for method, objective in (("random", None), ("sobol", None), ("tpe", None), ("tpe", "pareto"), ("cmaes", "sharpe")):
+        first, _ = searched(one, method=method, trials=20, objective=objective)
+        second, _ = searched(one, method=method, trials=20, objective=objective, jobs=2)
+        assert first.count() == 20 and first.phases[0].hashes == second.phases[0].hashes, method
+        assert len(set(first.phases[0].hashes)) == 20
+
+
+def test_plans_that_cannot_be_are_refused() -> None:
+    for wishes, words in (
+        ({"method": "gird"}, "did you mean 'grid'"),
+        ({"objective": "pareto"}, "--method tpe"),
+        ({"jobs": 0}, "give 1 to"),
+        ({"trials": -1, "method": "random"}, "--trials is -1"),
+        ({"method": "cmaes"}, "one phase"),
+        ({"coarse": 5, "method": "tpe"}, "--coarse"),
+        ({"coarse": 5}, "max_positions"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            searched(**wishes)
+        assert words in str(caught.value), wishes
+
+
+def test_a_coarse_stage_keeps_the_best() -> None:
+    vary = {f"{EXITS}.profit_frac": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], f"{EXITS}.stop_multiple": [0.5, 1, 2]}
+    grid = parse_grid({"vary": vary, "min_trades": 1, "objective": "net_profit"}, "exits")
+    config = markets.config_of(market__name="modelled", strategy__max_positions=1, strategy__entry__schedule="daily",
+                               account__starting_cash=1e6)  # fmt: skip
+    whole, _ = searched(grid, config)
+    few, logged = searched(grid, config, coarse=4)
+    assert 4 <= few.count() < 18 and logged == 18
+    closed = whole.phases[0].figures[:, METRIC["expectancy"]] * whole.phases[0].figures[:, METRIC["trades"]]
+    assert whole.phases[0].hashes[int(np.nanargmax(closed))] in few.phases[0].hashes
+
+
+def test_walking_forward_searches_every_training_anew() -> None:
+    store = markets.market("years")
+    base = markets.config_of(market__name="years")
+    grid = parse_grid({"vary": {"strategy.exits.profit_frac": [0.3, 0.5], "strategy.exits.stop_multiple": [1, 2]},
+                       "min_trades": 3}, "walk")  # fmt: skip
+    walked = optimizer.walk(store, base, grid, optimizer.Request("walk", jobs=1), "rolling", 3, 5, quiet)
+    assert len(walked.steps) == 3 and walked.purge_days == 28 and walked.trials == 12
+    cash = 2_500_000
+    for step in walked.steps:
+        assert step.start_cents == cash and step.train[1] < step.test[0]
+        own = base.with_values(**{k.replace(".", "__"): v for k, v in step.settings.items()},
+                               market__start=step.test[0], market__end=step.test[1],
+                               account__starting_cash=cash / 100)  # fmt: skip
+        from backtest_engine import run
+
+        cash = int(run(store, own).equity[-1])
+        assert int(step.equity[-1]) == cash
+    assert int(walked.equity[-1]) == cash
+    found, logged = searched(grid, base, "years")
+    findings = findings_of(found, logged, cash_returns_of(store, base))
+    validated = validated_of(findings, store, 5, 5)
+    value = outputs.summary_value(findings, walked, validated)
+    assert value["walk_forward"]["windows"][0]["train"] == walked.steps[0].train
+    assert value["cross_validation"]["paths"] == 4
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import optimizer
+from core.search.grid import parse_grid
+from tests import markets
+from core.market.store import open_store
+vary = {"profit_frac": {"from": 0.1, "to": 0.89, "step": 0.01}, "stop_multiple": [1, 2, 3]}
+tree = {"vary": {"strategy": {"exits": vary}}, "min_trades": 1}
+store = open_store(Path(sys.argv[1]))
+base = markets.config_of(market__name="modelled")
+found, logged = optimizer.search(store, base, parse_grid(tree, "kill"), optimizer.Request("kill", jobs=2, resume=True),
+                                 lambda p: print(p.done, flush=True))
+print("end", found.count(), found.resumed, logged, flush=True)
+"""
+
+
+def kept(reports: Path, store_hash: str) -> list[bytes]:
+    connection = sqlite3.connect(reports / "trials.sqlite")
+    try:
+        blobs = connection.execute("select hashes from finished where store = ?", (store_hash,)).fetchall()
+    except sqlite3.OperationalError:
+        return []
+    finally:
+        connection.close()
+    return [part for (blob,) in blobs for part in parts_of(blob)]
+
+
+@pytest.mark.slow
+def test_kill_9_at_ten_random_moments_loses_and_repeats_nothing(reports: Path) -> None:
+    store = markets.market("modelled")
+    draw = random.Random(4)
+    before = 0
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for _ in range(10):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(store.path)], stdout=subprocess.PIPE, env=environment, cwd=ROOT,
+            start_new_session=True, text=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        process.stdout.readline()  # it has begun to count
+        time.sleep(draw.uniform(0.0, 0.02))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        done = kept(reports, store.hash)
+        assert len(done) == len(set(done)) >= before  # whole pieces, none twice
+        before = len(done)
+    last = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(store.path)],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    word, count, resumed, logged = last.stdout.splitlines()[-1].split()
+    assert (word, int(count), int(resumed), int(logged)) == ("end", 240, before, 240)
+    done = kept(reports, store.hash)
+    assert len(done) == len(set(done)) == 240
