@@ -1,0 +1,154 @@
+"""Figures of a search, as plain data for its page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from core.metrics import SESSIONS_PER_YEAR
+from core.report.plots import Figure, axis, histogram, layout, line, rounded
+from core.search.robustness import HeatMap, pareto
+
+MOST_POINTS = 3000
+BAND = (10.0, 90.0)
+
+
+def thinned(n: int, keep: Sequence[int] = ()) -> Any:
+    """At most MOST_POINTS of n indices, evenly, and those to keep."""
+    few = np.unique(np.linspace(0, n - 1, min(n, MOST_POINTS)).astype(int))
+    return np.unique(np.concatenate((few, np.array([i for i in keep if i >= 0], np.int64))))
+
+
+def equity_figure(days: list[str], equity: Any, recommended: int, best: int) -> Figure:
+    """Equity in $ of two trials over the middle 80 per cent of all; equity : int64 (n, sessions) cents."""
+    low, high = np.percentile(equity, BAND, axis=0) / 100.0
+    data = [
+        {**line(days, rounded(high), "middle 80 % of all trials", "@grid"), "mode": "lines", "showlegend": False},
+        {**line(days, rounded(low), "middle 80 % of all trials", "@grid"), "fill": "tonexty", "fillcolor": "@grid"},
+    ]
+    if best >= 0 and best != recommended:
+        data.append(line(days, rounded(equity[best] / 100.0), "best point", "@second"))
+    if recommended >= 0:
+        data.append(line(days, rounded(equity[recommended] / 100.0), "recommended", "@gain"))
+    return {"data": data, "layout": layout(xaxis=axis(type="date"), yaxis=axis(tickformat="$,.0f"), hovermode="x")}
+
+
+def logits_figure(logits: Any) -> Figure:
+    edges, counts, width = histogram(logits, at_least=0.1)
+    bars = {
+        **{"type": "bar", "x": [edge + width / 2 for edge in edges], "y": counts, "width": width, "showlegend": False},
+        "marker": {
+            "color": ["@loss" if edge < 0 else "@gain" for edge in edges],
+            "line": {"color": "@card", "width": 1},
+        },
+    }
+    return {"data": [bars], "layout": layout(yaxis=axis(title={"text": "combinations"}))}
+
+
+def scatter(x: Any, y: Any, colour: str, name: str, **marker: Any) -> dict[str, Any]:
+    return {
+        **{"type": "scatter", "mode": "markers", "x": rounded(x, 4), "y": rounded(y, 4), "name": name},
+        "marker": {"color": colour, "size": 5, "opacity": 0.6, **marker},
+    }
+
+
+def halves_figure(inside: Any, outside: Any) -> Figure:
+    year = np.sqrt(SESSIONS_PER_YEAR)
+    kept = thinned(len(inside))
+    data = [scatter(inside[kept] * year, outside[kept] * year, "@gain", "a combination")]
+    return {
+        "data": data,
+        "layout": layout(
+            xaxis=axis(title={"text": "in sample"}), yaxis=axis(title={"text": "out of sample"}), showlegend=False
+        ),
+    }
+
+
+def importances_figure(shares: dict[str, float]) -> Figure:
+    names = sorted(shares, key=lambda name: shares[name])
+    bars = {
+        **{"type": "bar", "orientation": "h", "y": names, "x": [round(shares[name], 4) for name in names]},
+        **{"marker": {"color": "@gain"}, "showlegend": False},
+        "text": [f"{shares[name]:.0%}" for name in names],
+    }
+    return {
+        "data": [bars],
+        "layout": layout(xaxis=axis(tickformat=".0%", rangemode="tozero"), yaxis=axis(showgrid=False)),
+    }
+
+
+def marked(x: Any, y: Any, recommended: int, best: int, across: str, up: str, joined: Any = None) -> Figure:
+    """A cloud of trials with the recommended one and the best point marked, and a front joined."""
+    kept = thinned(len(x), (recommended, best))
+    data = [scatter(x[kept], y[kept], "@muted", "trials")]
+    if joined is not None and joined.any():
+        order = np.nonzero(joined)[0]
+        order = order[np.argsort(x[order])]
+        data.append(line(rounded(x[order]), rounded(y[order]), "front", "@edge"))
+    for i, name, colour, symbol in (
+        (best, "best point", "@second", "x"),
+        (recommended, "recommended", "@gain", "star"),
+    ):
+        if i >= 0:
+            data.append(scatter(x[i : i + 1], y[i : i + 1], colour, name, size=13, symbol=symbol, opacity=1.0))
+    return {"data": data, "layout": layout(xaxis=axis(title={"text": across}), yaxis=axis(title={"text": up}))}
+
+
+def front_figure(drawdown: Any, profit: Any, recommended: int, best: int) -> Figure:
+    return marked(drawdown, profit, recommended, best, "maximum drawdown, $", "net profit, $", pareto(profit, drawdown))
+
+
+def map_figure(found: HeatMap, row: Any, column: Any) -> Figure:
+    """Cells with their numbers; the recommended one framed."""
+    cells = [[None if value != value else round(float(value), 4) for value in line] for line in found.mean]
+    known = [abs(value) for line in cells for value in line if value is not None]
+    most = max(known, default=1.0) or 1.0
+    heat = {
+        **{"type": "heatmap", "z": cells, "zmin": -most, "zmax": most, "showscale": False, "xgap": 1, "ygap": 1},
+        "x": [str(value) for value in found.columns],
+        "y": [str(value) for value in found.rows],
+        "colorscale": [[0.0, "@loss"], [0.5, "@card"], [1.0, "@gain"]],
+        "text": [["" if value is None else f"{value:.3g}" for value in line] for line in cells],
+        "texttemplate": "%{text}",
+        "textfont": {"size": 10},
+    }
+    shapes = []
+    if row in found.rows and column in found.columns:
+        x, y = found.columns.index(column), found.rows.index(row)
+        frame = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
+        shapes.append({"type": "rect", **frame, "line": {"color": "@ink", "width": 2}})
+    look = {"type": "category", "showgrid": False}
+    return {"data": [heat], "layout": layout(xaxis=axis(**look), yaxis=axis(**look), shapes=shapes)}
+
+
+def walked_figure(days: list[str], equity: Any, begins: list[str]) -> Figure:
+    """Out-of-sample equity in $ with the windows' first days."""
+    data = [line(days, rounded(equity / 100.0), "out of sample", "@gain")]
+    shapes = [
+        {
+            "type": "line",
+            "x0": day,
+            "x1": day,
+            "y0": 0,
+            "y1": 1,
+            "yref": "paper",
+            "line": {"color": "@axis", "dash": "dot"},
+        }
+        for day in begins
+    ]
+    look = layout(xaxis=axis(type="date"), yaxis=axis(tickformat="$,.0f"), shapes=shapes, showlegend=False)
+    return {"data": data, "layout": look}
+
+
+def paths_figure(sharpe: Any) -> Figure:
+    edges, counts, width = histogram(np.asarray(sharpe, np.float64), at_least=0.05)
+    bars = {
+        **{"type": "bar", "x": [edge + width / 2 for edge in edges], "y": counts, "width": width, "showlegend": False},
+        "marker": {"color": ["@loss" if edge < 0 else "@gain" for edge in edges]},
+    }
+    return {
+        "data": [bars],
+        "layout": layout(xaxis=axis(title={"text": "Sharpe ratio a year"}), yaxis=axis(title={"text": "paths"})),
+    }
