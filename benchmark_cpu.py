@@ -1,14 +1,16 @@
-"""How fast is this machine: bars per second of the engine, ns per option of the kernels, start-up, memory.
+"""How fast is this machine: bars and trials per second, ns per option of the kernels, start-up, memory.
 
-    python benchmark_cpu.py [--quick] [--json]
+    python benchmark_cpu.py [--quick] [--json] [--compare FILE] [--peers]
 
 Prints a table and writes reports/benchmark.json. The workload trades: two years of five-minute bars
 (39,312) of a generated market, with 1, 5 and 20 condors open at a time, on tabulated and on modelled
 quotes, without and with the intelligence (INTELLIGENCE below: filters, breach chances by the closed form,
 scaled sizes, every kind of exit, rolls, a hedge), and with the risk manager's caps and halts on top
 (RISK). Timed: decisions, fills, marks, equity, drawdown, reason codes. Timed apart: the signal columns.
-Not timed: attribution, greeks, trace, export. Compare ratios to the yardstick (a plain sum over the same
-columns), not single times.
+Not timed: attribution, greeks, trace, export. Trials are those of `optimize` on the tabulated market, one
+core, after loading: grids of exits, grids of structures, and the coarse stage. Compare ratios to the
+yardstick (a plain sum over the same columns), not single times: --compare does so with an earlier
+reports/benchmark.json, and --peers runs what else is installed on the same bars (scripts/peers.py).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,21 @@ import numpy as np
 
 import backtest_engine
 from core import config as settings
+from core.coarse import COUNT, UNRANKED
 from core.config import Config
 from core.costs import costs_from
+from core.errors import ConfigError, QuantorError
 from core.jit import ROOT, njit
 from core.market.catalog import store_folder
 from core.market.store import Store, market_of, open_store
 from core.portfolio import new_book
 from core.report.folder import versions
 from core.risk_manager import limits_from
+from core.search.coarse_stage import rank_group
+from core.search.evaluate import Evaluator, Task
+from core.search.grid import parse_grid, read_grid, space_of
+from core.search.workers import Local
+from core.trials import METRIC
 from core.types import LEGS, T, record_of
 from scripts import pricing_speed
 from strategies.rules import rules_from
@@ -195,6 +204,115 @@ def engine_case(store: Store, config: Config, repeats: int) -> dict[str, float]:
     }
 
 
+EXIT_ONLY = {
+    "strategy.exits.profit_frac": [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8],
+    "strategy.exits.stop_multiple": [1.0, 1.5, 2.0, 2.5, 3.0, 4.0],
+    "strategy.exits.exit_dte": [5, 7, 10, 12, 14],
+    "strategy.exits.max_hold_days": [0, 10],
+}
+STRUCTURES_TRIED = {
+    "strategy.entry.dte_target": [28, 35, 42],
+    "strategy.entry.short_delta": [0.12, 0.16, 0.2],
+    "strategy.entry.wing_width": [5.0, 10.0],
+}
+
+
+def task_of(vary: dict[str, list[Any]], base: Config) -> Task:
+    """A grid as one task."""
+    space = space_of(parse_grid({"vary": vary}, "benchmark").phases[0], base)
+    return Task(space.paths, tuple(space.rows))
+
+
+def trials_case(store: Store, vary: dict[str, list[Any]], condors: int, repeats: int) -> dict[str, float]:
+    """Trials per second of one core on a grid, the market and its marks at hand."""
+    base = workload(condors)
+    evaluator, task = Evaluator(store, base), task_of(vary, base)
+    outcome = evaluator.evaluate(task)
+    seconds = best_seconds(lambda: evaluator.evaluate(task), repeats)
+    trades = float(outcome.figures[:, METRIC["trades"]].mean())
+    return {"per_s_per_core": len(task.rows) / seconds, "trials": len(task.rows), "mean_trades": trades}
+
+
+def coarse_case(store: Store, repeats: int) -> dict[str, float]:
+    """Trials per second of the coarse stage: all exits of data/grids/exits.yaml, tables at hand."""
+    base = workload(1).with_values(source="benchmark", strategy__entry__schedule="daily", strategy__entry__dte_min=30)
+    evaluator = Evaluator(store, base)
+    space = space_of(read_grid("exits").phases[0], base)
+    timed: list[float] = []
+    group = evaluator.groups(Task(space.paths, tuple(space.rows)))[0]
+    results = rank_group(evaluator, group, lambda run: timed.append(best_seconds(run, repeats)))
+    return {
+        "per_s_per_core": len(space.rows) / timed[0],
+        "trials": len(space.rows),
+        "ranked": float((results[:, COUNT] != UNRANKED).mean()),
+    }
+
+
+def private_per_worker(store: Store) -> float:
+    """MB that a second worker of a search has for itself, mapped pages not counted."""
+    base = workload(1)
+    engine = Local(store, base, 2)
+    try:
+        task = task_of(EXIT_ONLY, base)
+        for _ in engine.run(task.paths, task.rows):
+            pass
+        return engine.private_mb
+    finally:
+        engine.close()
+
+
+def trials(store: Store, repeats: int) -> dict[str, Any]:
+    return {
+        "exit_only": {str(n): trials_case(store, EXIT_ONLY, n, repeats) for n in CONDORS[:2]},
+        "structure": {str(n): trials_case(store, STRUCTURES_TRIED, n, repeats) for n in CONDORS[:2]},
+        "coarse": {"1": coarse_case(store, repeats)},
+    }
+
+
+# ---------------------------------------------------------------- against an earlier run
+
+
+def speeds_of(found: Mapping[str, Any]) -> dict[str, float]:
+    """Every speed of a result as a share of its yardstick, by its place: more is faster. Times are turned over."""
+    yard = found["yardstick"]["rows_per_s"]
+    flat: dict[str, float] = {}
+    for engine in KINDS:
+        for kind, cases in found.get(engine, {}).items():
+            flat |= {f"{engine}.{kind}.{n}": case["bars_per_s"] / yard for n, case in cases.items()}
+    for kind, cases in found.get("trials", {}).items():
+        flat |= {f"trials.{kind}.{n}": case["per_s_per_core"] / yard for n, case in cases.items()}
+    for part in ("signals", "pricing"):
+        flat |= {f"{part}.{name}": 1e9 / case["ns"] / yard for name, case in found.get(part, {}).items()}
+    return flat
+
+
+def compared(before: Mapping[str, Any], now: Mapping[str, Any], tolerance: float) -> tuple[list[str], list[str]]:
+    """(lines for people, cases slower than before by more than the tolerance), each by its own run's yardstick."""
+    old, new = speeds_of(before), speeds_of(now)
+    lines, slower = [f"{'against the earlier run, by the yardstick':42} {'ratio':>7}"], []
+    for name, speed in new.items():
+        if name not in old:
+            lines.append(f"{name:42} {'new':>7}")
+            continue
+        ratio = speed / old[name]
+        if ratio < 1.0 - tolerance:
+            slower.append(name)
+        lines.append(f"{name:42} {ratio:>7.2f}{'  SLOWER' if name in slower else ''}")
+    lines += [f"{name:42} {'gone':>7}" for name in old if name not in new]
+    return lines, slower
+
+
+def read_result(path: str) -> dict[str, Any]:
+    """An earlier result; ConfigError where it is none."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--compare {path}: cannot be read ({error}); give a benchmark.json") from None
+    if not isinstance(found, dict) or "yardstick" not in found:
+        raise ConfigError(f"--compare {path}: holds no yardstick; give a benchmark.json made by this command")
+    return found
+
+
 def command_seconds(arguments: list[str], environment: dict[str, str]) -> float:
     began = time.perf_counter()
     subprocess.run([sys.executable, "main.py", *arguments], cwd=ROOT, env=environment, check=True, capture_output=True)
@@ -242,9 +360,10 @@ def measured(quick: bool) -> dict[str, Any]:
         "engine_with_intelligence": full,
         "engine_with_risk": safe,
         "signals": {kind: signals_case(store, repeats) for kind, store in stores.items()},
+        "trials": trials(stores["tabulated"], 3),
         "pricing": pricing_speed.measured(repeats),
         "startup": startup(quick),
-        "memory": {"peak_mb": private_mb()},
+        "memory": {"peak_mb": private_mb(), "private_per_worker_mb": private_per_worker(stores["tabulated"])},
     }
 
 
@@ -262,12 +381,18 @@ def table(found: dict[str, Any]) -> list[str]:
                     f"{kind + suffix:19} {condors:>7} {case['mean_open']:>6.2f} {case['trades']:>7} "
                     f"{speed / 1e6:>9.2f} {1e9 / speed:>8.1f} {yard / speed:>12.1f}"
                 )
+    for kind, cases in found["trials"].items():
+        for condors, case in cases.items():
+            lines.append(
+                f"{'trials, ' + kind + ', ' + condors + ' condors':34} {case['per_s_per_core']:>12,.0f} a second"
+            )
     lines += [f"{'signals, ' + kind:34} {case['ns']:>12,.1f} ns a bar" for kind, case in found["signals"].items()]
     lines += [f"{name:34} {case['ns']:>12,.1f} ns an option" for name, case in found["pricing"].items()]
     for name, value in found["startup"].items():
         lines.append(f"{name:26} {'not measured (--quick)' if value is None else f'{value:8.2f} s'}")
-    peak = found["memory"]["peak_mb"]
-    lines.append(f"{'private memory':26} {'n/a' if peak is None else f'{peak:8.0f} MB'}")
+    for name, text in (("peak_mb", "private memory"), ("private_per_worker_mb", "private memory of a worker")):
+        value = found["memory"][name]
+        lines.append(f"{text:26} {'n/a' if value is None else f'{value:8.0f} MB'}")
     return lines
 
 
@@ -275,13 +400,32 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer repeats, no cold start")
     parser.add_argument("--json", action="store_true", help="print the JSON instead of the table")
+    parser.add_argument("--compare", metavar="FILE", help="an earlier benchmark.json; exit code 1 if a case is slower")
+    parser.add_argument("--tolerance", metavar="X", type=float, default=0.2, help="slowdown that is flagged (0.2)")
+    parser.add_argument("--peers", action="store_true", help="other systems on the same bars, where installed")
     args = parser.parse_args(argv)
-    found = measured(args.quick)
+    try:
+        before = None if args.compare is None else read_result(args.compare)
+        found = measured(args.quick)
+        if args.peers:
+            from scripts.peers import peers
+
+            found["peers"] = peers(markets()["tabulated"], found["engine"]["tabulated"]["1"]["bars_per_s"])
+    except QuantorError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
     path = ROOT / "reports" / "benchmark.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(found) if args.json else "\n".join([*table(found), f"written to {path.relative_to(ROOT)}"]))
-    return 0
+    lines = [*table(found), f"written to {path.relative_to(ROOT)}"]
+    for name, peer in found.get("peers", {}).items():
+        lines.append(f"{name:42} {peer['text']}")
+    slower: list[str] = []
+    if before is not None:
+        more, slower = compared(before, found, args.tolerance)
+        lines += more
+    print(json.dumps(found) if args.json else "\n".join(lines))
+    return 1 if slower else 0
 
 
 if __name__ == "__main__":

@@ -64,8 +64,10 @@ def rank(evaluator: Evaluator, task: Task) -> Ranked:
     return Ranked(tuple(map(Hasher(evaluator.base.values, task.paths).of, task.rows)), results)
 
 
-def rank_group(evaluator: Evaluator, group: Group) -> Any:
-    """int64 (n, 5) of trials that share their entries."""
+def rank_group(
+    evaluator: Evaluator, group: Group, call: Callable[[Callable[[], None]], None] = lambda run: run()
+) -> Any:
+    """int64 (n, 5) of trials that share their entries. call : runs the walk (a benchmark times it)."""
     first, last = evaluator.window([group])
     market = evaluator.views.of(group.values)
     n = len(group.members)
@@ -82,11 +84,16 @@ def rank_group(evaluator: Evaluator, group: Group) -> Any:
     sides = np.array([structure.use_put, structure.use_put, structure.use_call, structure.use_call], np.int64)
     assert len(sides) == LEGS
     results = np.zeros((n, len(RESULTS)), np.int64)
-    coarse(
-        market, record_of(group.rules), record_of(group.limits), record_of(group.costs),
-        new_book(0, 1, evaluator.width), new_book(0, 1, evaluator.width), evaluator.ledger(group, 1), shared, passages,
-        sides, levels, group.start_cents, first, last, results,
-    )  # fmt: skip
+    book, blank, out = new_book(0, 1, evaluator.width), new_book(0, 1, evaluator.width), evaluator.ledger(group, 1)
+    rules, limits, costs = record_of(group.rules), record_of(group.limits), record_of(group.costs)
+
+    def walk() -> None:
+        coarse(
+            market, rules, limits, costs, book, blank, out, shared, passages, sides, levels, group.start_cents, first,
+            last, results,
+        )  # fmt: skip
+
+    call(walk)
     return results
 
 
