@@ -453,7 +453,12 @@ def run_optimize(args: argparse.Namespace) -> None:
     if args.report not in REPORTS:
         raise ConfigError(f"--report is {args.report!r}; give one of: {', '.join(REPORTS)}")
     from core.search.grid import read_grid
+    from core.search.outputs import target_of
+    from core.search.windows import check_kind
 
+    if args.apply is not None:
+        target_of(args.apply)
+    check_kind(args.walk_forward)
     grid = read_grid(args.grid)
     args.preset = args.preset or grid.preset
     config = effective(args)

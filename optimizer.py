@@ -30,7 +30,7 @@ from core.search.grid import Grid, Phase, Space, check_acts, space_of
 from core.search.methods import METHODS, ROUND, Suggester, default_trials, sampled
 from core.search.objectives import DEFAULT, LEAST_TRADES, PARETO, scores, wish_of
 from core.search.records import Found, PhaseFound, Plan, Progress, Row
-from core.search.robustness import plateau
+from core.search.robustness import ground_of, plateau
 from core.search.windows import Drift, Window, drift, efficiency, stitched, walk_forward
 from core.search.workers import TrialEngine, local_engine
 from core.trials import METRIC, TRIAL_METRICS
@@ -145,7 +145,8 @@ class Search:
         figures, equity = got.figures[kept], got.equity[kept]
         score = scores(self.plan.wish, figures)
         found = PhaseFound(phase, paths, rows, hashes, figures, equity, score, -1)
-        return found._replace(chosen=plateau(found.levels(), score))
+        ground = ground_of(found.levels())
+        return found._replace(chosen=plateau(ground, score), ground=ground)
 
     def suggested(self, phase: Phase, space: Space, paths: tuple[str, ...], head: Row) -> Gathered:
         """Rounds of suggestions, each told before the next is asked for."""

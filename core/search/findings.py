@@ -11,9 +11,9 @@ from core.market.store import Store, rows_between
 from core.overfit import deflated_sharpe
 from core.search.cross_validation import CrossValidated, cross_validated
 from core.search.grid import Grid
-from core.search.luck import Luck, adverse_moments, independent_periods, luck_of, moving
-from core.search.records import Found
-from core.search.robustness import Shape, importances, inert, neighbourhood_scores, shape_of
+from core.search.luck import Luck, adverse_moments, independent_periods, luck_of
+from core.search.records import Found, PhaseFound
+from core.search.robustness import Shape, ground_of, importances, inert, neighbourhood_scores, shape_of
 from core.trials import METRIC
 
 TESTED_GROUPS = 2
@@ -52,23 +52,26 @@ def varied_paths(found: Found) -> list[str]:
     return list(dict.fromkeys(path for phase in found.phases for path in (*phase.phase.levels, *phase.phase.fixed)))
 
 
+def column_of(phase: PhaseFound, path: str, found: Found) -> list[Any]:
+    """A setting of a phase's trials, a value each."""
+    if path not in phase.paths:
+        return [found.base[path]] * len(phase.rows)
+    place = phase.paths.index(path)
+    return [row[place] for row in phase.rows]
+
+
 def findings_of(found: Found, logged: int, cash_returns: Any) -> Findings:
     """Put a search's phases together. logged : settings tried on this market, these included; one phase at least."""
     phases = found.phases
     paths = varied_paths(found)
-    settings: dict[str, list[Any]] = {path: [] for path in paths}
-    starts: list[float] = []
-    for phase in phases:
-        base = found.base.values
-        for row in phase.rows:
-            own = dict(zip(phase.paths, row, strict=True))
-            for path in paths:
-                settings[path].append(own.get(path, base[path]))
-            starts.append(own.get("account.starting_cash", base["account.starting_cash"]))
+    settings = {path: [value for phase in phases for value in column_of(phase, path, found)] for path in paths}
+    starts = [value for phase in phases for value in column_of(phase, "account.starting_cash", found)]
     equity = np.concatenate([phase.equity for phase in phases])
     returns = excess_returns(equity, np.round(np.array(starts) * 100.0), cash_returns)
     scores = np.concatenate([phase.scores for phase in phases])
-    robustness = np.concatenate([neighbourhood_scores(phase.levels(), phase.scores) for phase in phases])
+    grounds = [phase.ground or ground_of(phase.levels()) for phase in phases]
+    pairs = list(zip(grounds, phases, strict=True))
+    robustness = np.concatenate([neighbourhood_scores(ground, phase.scores) for ground, phase in pairs])
     last = max((i for i, phase in enumerate(phases) if phase.chosen >= 0), default=-1)
     recommended = sum(len(phase.rows) for phase in phases[:last]) + phases[last].chosen if last >= 0 else -1
     return Findings(
@@ -84,9 +87,9 @@ def findings_of(found: Found, logged: int, cash_returns: Any) -> Findings:
         recommended=recommended,
         best=int(np.nanargmax(scores)) if np.isfinite(scores).any() else -1,
         luck=luck_of(returns, recommended, logged) if recommended >= 0 else None,
-        shape=shape_of(phases[last].levels(), phases[last].scores, phases[last].chosen) if last >= 0 else None,
-        importances=[importances(phase.levels(), phase.scores) for phase in phases],
-        inert=[name for phase in phases for name in inert(phase.levels(), phase.figures)],
+        shape=shape_of(grounds[last], phases[last].scores, phases[last].chosen) if last >= 0 else None,
+        importances=[importances(ground, phase.scores) for ground, phase in pairs],
+        inert=[name for ground, phase in pairs for name in inert(ground, phase.figures)],
     )
 
 
@@ -95,7 +98,7 @@ def deflated_of(findings: Findings, trial: int) -> float | None:
     luck, own = findings.luck, findings.returns[:, trial]
     if luck is None or luck.spread is None:
         return None
-    moments = adverse_moments(findings.returns[:, moving(findings.returns)], own)
+    moments = adverse_moments(luck.common, own)
     if moments is None:
         return None
     sharpe = float(own.mean() / own.std(ddof=1))

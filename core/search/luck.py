@@ -49,15 +49,17 @@ class Luck(NamedTuple):
     splits: int | None
     verdict: str  # overfit, not overfit, undecided
     words: str
+    common: tuple[float, float] | None  # median skew and kurtosis of the trials
 
 
 def moving(returns: Any) -> Any:
     """Indices of columns that are known throughout and vary, each distinct one once, in order."""
     returns = np.asarray(returns, np.float64)
-    usable = np.nonzero(np.isfinite(returns).all(axis=0) & (np.ptp(returns, axis=0) > 0.0))[0]
+    rows = np.ascontiguousarray(returns.T)
+    usable = np.nonzero(np.isfinite(rows).all(axis=1) & (np.ptp(rows, axis=1) > 0.0))[0]
     seen: dict[bytes, int] = {}
     for i in usable.tolist():
-        seen.setdefault(np.ascontiguousarray(returns[:, i]).tobytes(), i)
+        seen.setdefault(rows[i].tobytes(), i)
     return np.array(sorted(seen.values()), np.int64)
 
 
@@ -92,6 +94,11 @@ def effective_number(returns: Any, trials: int) -> float:
     of them amount to N to the power of a, so do all.
     """
     columns = returns[:, moving(returns)]
+    return effective_of(columns, trials)
+
+
+def effective_of(columns: Any, trials: int) -> float:
+    """effective_number of columns that are distinct and vary."""
     n = columns.shape[1]
     if n < 2:
         return float(max(trials, 1))
@@ -111,39 +118,51 @@ def luck_of(returns: Any, best: int, trials: int) -> Luck:
     """What column `best` of float64[T, N] returns in excess of cash is worth after `trials` tries."""
     returns = np.asarray(returns, np.float64)
     trials, periods = max(trials, returns.shape[1]), len(returns)
-    effective, kept = effective_number(returns, trials), moving(returns)
+    kept = moving(returns)
     own = returns[:, best]
-    moments = adverse_moments(returns[:, kept], own)
+    columns = returns[:, kept]
+    effective = effective_of(columns, trials)
+    common = common_moments(columns)
+    moments = adverse_moments(common, own)
     sharpe = spread = by_luck = deflated = None
     worth = periods
     if moments is not None and periods > 2:
         sharpe = float(own.mean() / own.std(ddof=1))
         worth = independent_periods(own)
-        spread = spread_of(returns[:, kept], sharpe, worth, *moments)
+        spread = spread_of(columns, sharpe, worth, *moments)
         by_luck = expected_best_sharpe(effective, spread**2)
         deflated = deflated_sharpe(sharpe, worth, *moments, effective, spread**2)
     tested, splits = None, splits_for(periods, len(kept)) if len(kept) > 1 else None
     if splits is not None:
-        tested = overfitting(returns[:, kept], splits)
+        tested = overfitting(columns, splits)
     verdict, words = judged(sharpe, by_luck, deflated, tested)
     return Luck(
         sharpe, periods, worth, trials, effective, spread, by_luck, deflated, tested.pbo if tested else None,
-        tested.loss if tested else None, tested, splits, verdict, words,
+        tested.loss if tested else None, tested, splits, verdict, words, common,
     )  # fmt: skip
 
 
-def adverse_moments(columns: Any, own: Any) -> tuple[float, float] | None:
-    """(skew, raw kurtosis) of a column, or the trials' medians where those are worse: the winner's own are flattered
-    by what did not happen to it. None where it does not vary."""
+def common_moments(columns: Any) -> tuple[float, float] | None:
+    """Median (skew, raw kurtosis) of some of the columns, evenly chosen; None where none varies."""
+    few = columns[:, np.unique(np.linspace(0, columns.shape[1] - 1, MOMENTS).astype(int))] if columns.size else columns
+    found = [pair for pair in (skew_and_kurtosis(column) for column in few.T) if pair is not None]
+    if not found:
+        return None
+    skew, kurtosis = np.median(found, axis=0)
+    return float(skew), float(kurtosis)
+
+
+def adverse_moments(common: tuple[float, float] | None, own: Any) -> tuple[float, float] | None:
+    """(skew, raw kurtosis) of a column, or the trials' common ones where those are worse; None where it does not vary.
+
+    The winner's own are flattered by what did not happen to it.
+    """
     if not np.isfinite(own).all() or not np.ptp(own) > 0.0:
         return None
     mine = skew_and_kurtosis(own)
-    few = columns[:, np.unique(np.linspace(0, columns.shape[1] - 1, MOMENTS).astype(int))]
-    all_of_them = [pair for pair in (skew_and_kurtosis(column) for column in few.T) if pair is not None]
-    if mine is None or not all_of_them:
+    if mine is None or common is None:
         return mine
-    skew, kurtosis = np.median(all_of_them, axis=0)
-    return min(mine[0], float(skew)), max(mine[1], float(kurtosis))
+    return min(mine[0], common[0]), max(mine[1], common[1])
 
 
 def independent_periods(own: Any) -> int:

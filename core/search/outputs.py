@@ -130,8 +130,8 @@ def about_of(findings: Findings) -> str:
     return f"{head}; {findings.luck.verdict}: {findings.luck.words}; {shape}"
 
 
-def apply_to(target: str, text: str) -> Path:
-    """Write a preset where --apply says: a bare name into data/presets/strategy. Nothing is overwritten."""
+def target_of(target: str) -> Path:
+    """Where --apply writes: a bare name into data/presets/strategy. Nothing is overwritten."""
     path = Path(target)
     if path.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"--apply is {target!r}; give a YAML file to write, as mine.yaml (never your config.py)")
@@ -139,6 +139,12 @@ def apply_to(target: str, text: str) -> Path:
         path = PRESETS / "strategy" / path.name
     if path.exists():
         raise ConfigError(f"--apply {path}: exists already; give another name")
+    return path
+
+
+def apply_to(target: str, text: str) -> Path:
+    """Write a preset where --apply says."""
+    path = target_of(target)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from core.config import Config
 from core.search.grid import Grid, Phase
 from core.search.objectives import Wish
+from core.search.robustness import Ground
 
 Row = tuple[Any, ...]
 
@@ -45,10 +46,12 @@ class PhaseFound(NamedTuple):
     equity: Any  # int64 (n, sessions) cents
     scores: Any  # float64 (n), NaN: does not count
     chosen: int  # of the recommended one; -1: none counts
+    ground: Ground | None = None  # the levels and who is whose neighbour
 
     def levels(self) -> dict[str, list[Any]]:
         """The varied settings, a value per trial."""
-        return {path: [row[self.paths.index(path)] for row in self.rows] for path in self.phase.levels}
+        places = {path: self.paths.index(path) for path in self.phase.levels}
+        return {path: [row[place] for row in self.rows] for path, place in places.items()}
 
 
 class Found(NamedTuple):

@@ -18,6 +18,24 @@ BINS = 8
 Levels = Mapping[str, Sequence[Any]]
 
 
+class Ground(NamedTuple):
+    """Trials by their levels, and who is whose neighbour: worked out once for all that is asked about them."""
+
+    levels: Levels
+    code: Any  # int64 (n, p): place of each trial's level
+    ordered: Any  # bool (p)
+    steps: list[tuple[int, Any, Any]]  # setting, trials, neighbours one step away: a tuple for each way
+    near: list[tuple[int, Any, Any]]  # and the nearest of trials without any (setting -1)
+
+
+def ground_of(levels: Levels | Ground) -> Ground:
+    if isinstance(levels, Ground):
+        return levels
+    code, ordered = codes(levels)
+    found = steps_of(code, ordered)
+    return Ground(levels, code, ordered, found, nearest(code, found))
+
+
 class Shape(NamedTuple):
     """How the ground lies around a trial."""
 
@@ -36,17 +54,17 @@ def codes(levels: Levels) -> tuple[Any, Any]:
     """(int64 (n, p) place of each trial's level, bool (p) whether the levels have an order)."""
     columns, ordered = [], []
     for values in levels.values():
-        numbers = is_number(values)
-        distinct = sorted(set(values)) if numbers else list(dict.fromkeys(values))
+        distinct = list(dict.fromkeys(values))
+        numbers = is_number(distinct)
+        distinct = sorted(distinct) if numbers else distinct
         places = {value: i for i, value in enumerate(distinct)}
         columns.append([places[value] for value in values])
         ordered.append(numbers)
     return np.array(columns, np.int64).T.reshape(-1, len(columns)), np.array(ordered)
 
 
-def steps(levels: Levels) -> list[tuple[int, Any, Any]]:
+def steps_of(code: Any, ordered: Any) -> list[tuple[int, Any, Any]]:
     """(setting, trials, neighbours) for each way to take one step: parallel arrays of indices."""
-    code, ordered = codes(levels)
     n, p = code.shape
     if n == 0 or p == 0:
         return []
@@ -72,35 +90,39 @@ def steps(levels: Levels) -> list[tuple[int, Any, Any]]:
     return found
 
 
-def neighbours(levels: Levels) -> list[tuple[int, Any, Any]]:
-    """steps, or for trials without any of them their nearest few in the space of ranks (setting -1)."""
-    found = steps(levels)
-    code, _ = codes(levels)
+def nearest(code: Any, found: list[tuple[int, Any, Any]]) -> list[tuple[int, Any, Any]]:
+    """The nearest few, in the space of ranks, of trials that have no neighbour among `found`."""
     alone = np.ones(len(code), bool)
     for _, mine, _ in found:
         alone[mine] = False
-    if alone.any() and len(code) > NEAREST:
-        from scipy.spatial import cKDTree
+    if not alone.any() or len(code) <= NEAREST:
+        return []
+    from scipy.spatial import cKDTree
 
-        scaled = code / np.maximum(code.max(axis=0), 1)
-        _, near = cKDTree(scaled).query(scaled[alone], NEAREST + 1)
-        mine = np.repeat(np.nonzero(alone)[0], NEAREST + 1)
-        other = near.reshape(-1)
-        found.append((-1, mine[mine != other], other[mine != other]))
-    return found
+    scaled = code / np.maximum(code.max(axis=0), 1)
+    _, near = cKDTree(scaled).query(scaled[alone], NEAREST + 1)
+    mine = np.repeat(np.nonzero(alone)[0], NEAREST + 1)
+    other = near.reshape(-1)
+    return [(-1, mine[mine != other], other[mine != other])]
 
 
-def around(levels: Levels, objective: Any) -> tuple[Any, Any]:
+def steps(levels: Levels | Ground) -> list[tuple[int, Any, Any]]:
+    """(setting, trials, neighbours one step away)."""
+    return ground_of(levels).steps
+
+
+def around(levels: Levels | Ground, objective: Any) -> tuple[Any, Any]:
     """(trials, objective of a neighbour) for every pair; a neighbour that does not count counts as the worst trial."""
     worst = float(np.nanmin(objective)) if np.isfinite(objective).any() else np.nan
-    found = neighbours(levels)
+    ground = ground_of(levels)
+    found = [*ground.steps, *ground.near]
     if not found:
         return np.zeros(0, np.int64), np.zeros(0)
     mine, other = (np.concatenate([pair[k] for pair in found]) for k in (1, 2))
     return mine, np.where(np.isfinite(objective[other]), objective[other], worst)
 
 
-def lower_quartiles(levels: Levels, objective: Any) -> Any:
+def lower_quartiles(levels: Levels | Ground, objective: Any) -> Any:
     """float64 (n): lower quartile of a trial's own and its neighbours' objective; NaN where its own is undefined."""
     objective = np.asarray(objective, np.float64)
     mine, values = around(levels, objective)
@@ -117,7 +139,7 @@ def lower_quartiles(levels: Levels, objective: Any) -> Any:
     return out
 
 
-def plateau(levels: Levels, objective: Any) -> int:
+def plateau(levels: Levels | Ground, objective: Any) -> int:
     """The recommended trial: the best plateau, not the best point; -1 where no trial counts.
 
     The trial whose own and neighbours' objectives have the highest lower quartile; of equals the one with their highest
@@ -126,6 +148,7 @@ def plateau(levels: Levels, objective: Any) -> int:
     objective = np.asarray(objective, np.float64)
     if not np.isfinite(objective).any():
         return -1
+    levels = ground_of(levels)
     mine, values = around(levels, objective)
     known = np.isfinite(objective)
     total = np.bincount(mine, values, len(objective)) + np.where(known, objective, 0.0)
@@ -142,7 +165,7 @@ def survival(own: Any, other: Any, spread: float) -> Any:
     return np.clip(np.where(own > 0.0, gain, fall), 0.0, 1.0)
 
 
-def neighbourhood_scores(levels: Levels, objective: Any) -> Any:
+def neighbourhood_scores(levels: Levels | Ground, objective: Any) -> Any:
     """float64 (n) in [0, 1]: mean share of the objective that one step leaves; NaN without neighbours."""
     objective = np.asarray(objective, np.float64)
     mine, values = around(levels, objective)
@@ -154,14 +177,15 @@ def neighbourhood_scores(levels: Levels, objective: Any) -> Any:
     return np.divide(total, count, out=np.full(len(objective), np.nan), where=count > 0)
 
 
-def shape_of(levels: Levels, objective: Any, i: int) -> Shape:
+def shape_of(levels: Levels | Ground, objective: Any, i: int) -> Shape:
     """Whether trial i stands on a plateau, a ridge or a spike."""
     objective = np.asarray(objective, np.float64)
-    names, spread = list(levels), float(np.nanstd(objective)) if np.isfinite(objective).any() else 0.0
+    ground = ground_of(levels)
+    names, spread = list(ground.levels), float(np.nanstd(objective)) if np.isfinite(objective).any() else 0.0
     worst = float(np.nanmin(objective)) if np.isfinite(objective).any() else np.nan
     survives: dict[str, float] = {}
     if i >= 0 and np.isfinite(objective[i]):
-        for j, mine, other in steps(levels):
+        for j, mine, other in ground.steps:
             values = objective[other[mine == i]]
             if len(values):
                 values = np.where(np.isfinite(values), values, worst)
@@ -198,17 +222,18 @@ def binned(column: Any) -> Any:
     return order * BINS // len(column)
 
 
-def importances(levels: Levels, objective: Any) -> dict[str, float]:
+def importances(levels: Levels | Ground, objective: Any) -> dict[str, float]:
     """Share of the objective's variance that each setting's levels explain alone, and `interactions`: the rest.
 
     Exact on full grids; on drawn trials what as many bins explain by chance is taken off.
     """
     objective = np.asarray(objective, np.float64)
+    ground = ground_of(levels)
+    levels, code = ground.levels, ground.code
     known = np.isfinite(objective)
     values, total = objective[known], float(np.var(objective[known])) if known.any() else 0.0
     if total <= 0.0:
         return dict.fromkeys([*levels, "interactions"], 0.0)
-    code, _ = codes(levels)
     full = len(values) == np.prod([len(set(v)) for v in levels.values()], dtype=float)
     shares = {}
     for j, name in enumerate(levels):
@@ -258,10 +283,11 @@ def pareto(profit: Any, drawdown: Any) -> Any:
     return front
 
 
-def inert(levels: Levels, outcomes: Any) -> list[str]:
+def inert(levels: Levels | Ground, outcomes: Any) -> list[str]:
     """Settings of which no step ever changed anything in float64 (n, k)."""
-    names, moved, stepped = list(levels), set(), set()
-    for j, mine, other in steps(levels):
+    ground = ground_of(levels)
+    names, moved, stepped = list(ground.levels), set(), set()
+    for j, mine, other in ground.steps:
         stepped.add(j)
         same = (outcomes[mine] == outcomes[other]) | (np.isnan(outcomes[mine]) & np.isnan(outcomes[other]))
         if not same.all():

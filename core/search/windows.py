@@ -30,6 +30,12 @@ class Window(NamedTuple):
     test_last: int
 
 
+def check_kind(kind: str | None) -> None:
+    """Refuse a kind of windows that there is not; None is none."""
+    if kind is not None and kind not in KINDS:
+        raise ConfigError(f"--walk-forward is {kind!r}; give {' or '.join(KINDS)}")
+
+
 def walk_forward(days: Any, kind: str, windows: int, purge_days: int, embargo_days: int) -> list[Window]:
     """The steps of a walk-forward over sessions.
 
@@ -38,8 +44,7 @@ def walk_forward(days: Any, kind: str, windows: int, purge_days: int, embargo_da
     purge_days : calendar days that a position may be held; embargo_days : calendar days more.
     ConfigError where a training or a test would be shorter than LEAST_SESSIONS.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"--walk-forward is {kind!r}; give {' or '.join(KINDS)}")
+    check_kind(kind)
     if windows < 1:
         raise ConfigError(f"--windows is {windows}; give 1 or more")
     days = np.asarray(days, np.int64)

@@ -141,9 +141,9 @@ def test_the_parts_are_those_of_core_overfit() -> None:
 
 
 def moments_of(returns: Any, column: int) -> tuple[float, float]:
-    from core.search.luck import adverse_moments
+    from core.search.luck import adverse_moments, common_moments
 
-    found = adverse_moments(returns[:, moving(returns)], returns[:, column])
+    found = adverse_moments(common_moments(returns[:, moving(returns)]), returns[:, column])
     assert found is not None
     return found
 

@@ -1,0 +1,82 @@
+"""optimize as the user types it: what it prints, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+import main
+from tests import markets
+
+SMALL = """
+vary:
+  strategy.exits.profit_frac: [0.2, 0.4, 0.6]
+  strategy.exits.stop_multiple: [1, 2]
+min_trades: 2
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A market, a grid and settings; reports go beside them."""
+    monkeypatch.setenv("QMTF_REPORTS_DIR", str(tmp_path / "reports"))
+    monkeypatch.setenv("QMTF_STORE_DIR", str(markets.market("modelled").path.parent))
+    (tmp_path / "grid.yaml").write_text(SMALL, encoding="utf-8")
+    settings = {key: value for key, value in markets.SHORT_LIVED.items()}
+    (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return tmp_path
+
+
+def typed(desk: Path, *more: str) -> list[str]:
+    given = [
+        "optimize",
+        "--market",
+        "modelled",
+        "--grid",
+        str(desk / "grid.yaml"),
+        "--config",
+        str(desk / "settings.yaml"),
+    ]
+    return [*given, "--jobs", "1", *more]
+
+
+def test_it_writes_a_folder_and_says_how_much_is_luck(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(typed(desk, "--out", str(desk / "run"), "--apply", str(desk / "mine.yaml"))) == 0
+    shown = capsys.readouterr()
+    assert "deflated Sharpe" in shown.out and "PBO" in shown.out and "recommended (best plateau):" in shown.out
+    assert "6 of 6" in shown.err
+    names = {"trials.parquet", "top100.csv", "best.yaml", "manifest.json", "summary.json", "optimize.html"}
+    assert {path.name for path in (desk / "run").iterdir()} == names
+    assert yaml.safe_load((desk / "mine.yaml").read_text(encoding="utf-8"))["about"]
+    manifest = json.loads((desk / "run" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["logged_trials"] == 6 and manifest["settings_hash"]
+
+
+def test_its_json_is_one_object(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(typed(desk, "--json", "--report", "none", "--quiet", "--resume")) == 0
+    shown = capsys.readouterr()
+    value = json.loads(shown.out)
+    assert value["trials"] == 6 and value["luck"]["verdict"] in ("overfit", "not overfit", "undecided")
+    assert value["recommended"]["metrics"]["trades"] >= 2 and shown.err == ""
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--grid", "nothing"], "unknown grid 'nothing'"),
+        (["--method", "gird"], "did you mean 'grid'"),
+        (["--objective", "sharp"], "did you mean 'sharpe'"),
+        (["--limit", "sharpe = 3"], "as 'max_drawdown_pct <= 20'"),
+        (["--jobs", "0"], "--jobs is 0"),
+        (["--apply", "config.py"], "never your config.py"),
+        (["--report", "pdf"], "--report is 'pdf'"),
+        (["--walk-forward", "sideways"], "give anchored or rolling"),
+    ],
+)
+def test_mistakes_are_one_line(desk: Path, capsys: pytest.CaptureFixture[str], more: list[str], words: str) -> None:
+    assert main.main(typed(desk, *more)) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("ConfigError: ") and words in error
