@@ -376,6 +376,16 @@ def compile_if_cold(say: Callable[[str], None]) -> subprocess.Popen[bytes] | Non
     return subprocess.Popen([sys.executable, "-c", "import backtest_engine; backtest_engine.warm()"], cwd=ROOT)
 
 
+def compile_sweep_if_cold(say: Callable[[str], None]) -> subprocess.Popen[bytes] | None:
+    """The same for what searches run; the engine itself is compiled when a trial needs it."""
+    from core.jit import ROOT, is_cold
+
+    if not is_cold("sweep.sweep"):
+        return None
+    say("compiling the sweep, once for this version of the code (one to four minutes) ...")
+    return subprocess.Popen([sys.executable, "-m", "core.search.warm"], cwd=ROOT)
+
+
 def past_run(args: argparse.Namespace) -> tuple[Path, settings.Config, Any]:
     """(folder, settings, market) of the run that --run names, with the engine compiled."""
     from core.report.runs import reopened
@@ -465,7 +475,7 @@ def run_optimize(args: argparse.Namespace) -> None:
     say = teller(args)
     from core.market.catalog import open_market
 
-    compiling = compile_if_cold(say)
+    compiling = compile_sweep_if_cold(say)
     store = open_market(config["market.name"], config["market.seed"], say)
     if compiling is not None:
         compiling.wait()

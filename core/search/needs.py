@@ -104,6 +104,7 @@ NEEDS: dict[str, tuple[Callable[[Values], bool], str]] = {
     "strategy.hedge.minutes": (is_on("strategy.hedge.delta_band", 0.0), "strategy.hedge.delta_band is 0"),
     "strategy.hedge.vanna_volga_budget": (is_at("strategy.hedge.smile", "trade"), "strategy.hedge.smile is report"),
     "strategy.signals.fuzzy": (reads_score, "no filter and no size reads the fuzzy score"),
+    "strategy.signals.fuzzy_": (reads_score, "no filter and no size reads the fuzzy score"),
     "strategy.signals.hmm_": (
         lambda v: v["strategy.signals.classifier"] == "hmm" and reads_regime(v),
         "the classifier is not hmm, or nothing reads the regime",

@@ -111,3 +111,21 @@ def test_any_trial_is_a_backtest(market: Callable[[str], Store], drawn: Drawn, s
     order = np.random.default_rng(seed).permutation(len(task.rows))
     task = Task(task.paths, tuple(task.rows[i] for i in order))
     same_as_backtests(store, config, task, Evaluator(store, config).evaluate(task))
+
+
+def test_scores_are_those_of_a_backtest_whatever_was_scored_before() -> None:
+    """Weights, limits and sizes by the fuzzy score: rows that another gate shuts are not scored, and never asked."""
+    store = markets.market("years")
+    config = markets.config_of(
+        market__name="years", strategy__size__contracts=20, strategy__size__max_risk_frac=1.0,
+        strategy__filters__rsi_max=70.0, strategy__filters__avoid_regimes="trend_down",
+    )  # fmt: skip
+    paths = ("strategy.signals.fuzzy_iv", "strategy.filters.score_min", "strategy.size.fuzzy_scale")
+    rows = tuple((iv, least, scale) for iv in (0.2, 3.0) for least in (0.0, 0.45, 0.6) for scale in (0.0, 1.0))
+    task = Task(paths, rows)
+    evaluator = Evaluator(store, config)
+    outcome = evaluator.evaluate(task)
+    same_as_backtests(store, config, task, outcome)
+    again = evaluator.evaluate(Task(paths, rows[::-1]))
+    assert again.equity[::-1].tobytes() == outcome.equity.tobytes()
+    assert len({line.tobytes() for line in outcome.equity}) > 6
