@@ -1,6 +1,7 @@
 """How fast is this machine: bars and trials per second, ns per option of the kernels, start-up, memory.
 
-    python benchmark_cpu.py [--quick] [--json] [--compare FILE] [--peers]
+    python benchmark_cpu.py [--quick] [--json] [--compare FILE [--tolerance X]]
+    python benchmark_cpu.py --peers [--quick] [--json]
 
 Prints a table and writes reports/benchmark.json. The workload trades: two years of five-minute bars
 (39,312) of a generated market, with 1, 5 and 20 condors open at a time, on tabulated and on modelled
@@ -8,9 +9,11 @@ quotes, without and with the intelligence (INTELLIGENCE below: filters, breach c
 scaled sizes, every kind of exit, rolls, a hedge), and with the risk manager's caps and halts on top
 (RISK). Timed: decisions, fills, marks, equity, drawdown, reason codes. Timed apart: the signal columns.
 Not timed: attribution, greeks, trace, export. Trials are those of `optimize` on the tabulated market, one
-core, after loading: grids of exits, grids of structures, and the coarse stage. Compare ratios to the
-yardstick (a plain sum over the same columns), not single times: --compare does so with an earlier
-reports/benchmark.json, and --peers runs what else is installed on the same bars (scripts/peers.py).
+core: a grid of exits and a grid of structures (with the marks of earlier trials at hand, and from nothing),
+and the coarse stage. Compare ratios to the yardstick (a plain sum over the same columns), not single times:
+--compare does so with an earlier reports/benchmark.json, and ends with exit code 1 where a case became
+slower. --peers runs other systems that are installed beside the same engine (scripts/peers.py) instead,
+and writes reports/peers.json.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +51,13 @@ from core.search.grid import parse_grid, read_grid, space_of
 from core.search.workers import Local
 from core.trials import METRIC
 from core.types import LEGS, T, record_of
-from scripts import pricing_speed
+from scripts import peers, pricing_speed
 from strategies.rules import rules_from
 from strategies.view import view_of
 
 SESSIONS = 504
 CONDORS = (1, 5, 20)
-REPEATS = 7
+REPEATS, TRIAL_REPEATS = 7, 3
 # Everything on, yet five condors stay open: the filters are wide, the past that ranks need is short.
 INTELLIGENCE: dict[str, Any] = {
     "signals__iv_window": 40,
@@ -108,6 +112,15 @@ def yardstick(values, out):
         total += values[i]
         out[i] = total
     return total
+
+
+YARD_ROWS, YARD_REPEATS = 39_312, 50
+
+
+def yard_speed() -> float:
+    """Rows per second of the yardstick, now."""
+    values, out = np.arange(YARD_ROWS, dtype=np.int64), np.empty(YARD_ROWS, np.int64)
+    return YARD_ROWS / best_seconds(lambda: yardstick(values, out), YARD_REPEATS)
 
 
 def best_seconds(work: Callable[[], Any], repeats: int) -> float:
@@ -223,42 +236,64 @@ def task_of(vary: dict[str, list[Any]], base: Config) -> Task:
     return Task(space.paths, tuple(space.rows))
 
 
+def first_seconds(make: Callable[[], Callable[[], Any]], repeats: int) -> float:
+    """Median process time of the first call of what is made anew each time; the making is not counted."""
+    found = []
+    for _ in range(repeats):
+        work = make()
+        began = time.process_time()
+        work()
+        found.append(time.process_time() - began)
+    return float(np.median(found))
+
+
 def trials_case(store: Store, vary: dict[str, list[Any]], condors: int, repeats: int) -> dict[str, float]:
-    """Trials per second of one core on a grid, the market and its marks at hand."""
+    """Trials per second of one core on a grid: with the marks of earlier trials at hand, and from nothing."""
     base = workload(condors)
     evaluator, task = Evaluator(store, base), task_of(vary, base)
     outcome = evaluator.evaluate(task)
     seconds = best_seconds(lambda: evaluator.evaluate(task), repeats)
-    trades = float(outcome.figures[:, METRIC["trades"]].mean())
-    return {"per_s_per_core": len(task.rows) / seconds, "trials": len(task.rows), "mean_trades": trades}
+
+    def fresh() -> Callable[[], Any]:
+        new = Evaluator(store, base)
+        return lambda: new.evaluate(task)
+
+    return {
+        "per_s_per_core": len(task.rows) / seconds,
+        "per_s_from_nothing": len(task.rows) / first_seconds(fresh, repeats),
+        "trials": len(task.rows),
+        "mean_trades": float(outcome.figures[:, METRIC["trades"]].mean()),
+    }
 
 
 def coarse_case(store: Store, repeats: int) -> dict[str, float]:
-    """Trials per second of the coarse stage: all exits of data/grids/exits.yaml, tables at hand."""
+    """Trials per second of the coarse stage on the exits of data/grids/exits.yaml: tables at hand, and from nothing."""
     base = workload(1).with_values(source="benchmark", strategy__entry__schedule="daily", strategy__entry__dte_min=30)
     evaluator = Evaluator(store, base)
     space = space_of(read_grid("exits").phases[0], base)
-    timed: list[float] = []
     group = evaluator.groups(Task(space.paths, tuple(space.rows)))[0]
-    results = rank_group(evaluator, group, lambda run: timed.append(best_seconds(run, repeats)))
+    timed: list[float] = []
+    results = rank_group(evaluator, group, lambda walk: timed.append(best_seconds(walk, repeats)))
+    whole = first_seconds(lambda: lambda: rank_group(evaluator, group), repeats)
     return {
         "per_s_per_core": len(space.rows) / timed[0],
+        "per_s_from_nothing": len(space.rows) / whole,
         "trials": len(space.rows),
         "ranked": float((results[:, COUNT] != UNRANKED).mean()),
     }
 
 
-def private_per_worker(store: Store) -> float:
-    """MB that a second worker of a search has for itself, mapped pages not counted."""
+def private_per_worker(store: Store) -> float | None:
+    """MB that a worker of a search has for itself, mapped pages not counted: the largest of two (Linux)."""
     base = workload(1)
     engine = Local(store, base, 2)
     try:
         task = task_of(EXIT_ONLY, base)
         for _ in engine.run(task.paths, task.rows):
             pass
-        return engine.private_mb
     finally:
         engine.close()
+    return engine.private_mb or None  # 0 where the system does not tell
 
 
 def trials(store: Store, repeats: int) -> dict[str, Any]:
@@ -272,34 +307,75 @@ def trials(store: Store, repeats: int) -> dict[str, Any]:
 # ---------------------------------------------------------------- against an earlier run
 
 
-def speeds_of(found: Mapping[str, Any]) -> dict[str, float]:
-    """Every speed of a result as a share of its yardstick, by its place: more is faster. Times are turned over."""
+# Where speeds stand in a result, and whether they are speeds (more is faster) or times of one thing (ns).
+SPEEDS = {
+    "engine.*.*.bars_per_s": False,
+    "engine_with_intelligence.*.*.bars_per_s": False,
+    "engine_with_risk.*.*.bars_per_s": False,
+    "trials.*.*.per_s_per_core": False,
+    "trials.*.*.per_s_from_nothing": False,
+    "signals.*.ns": True,
+    "pricing.*.ns": True,
+}
+# What else belongs to a result: facts beside the speeds, wall times and memory, which no yardstick scales.
+FACTS = ("machine.*", "versions.*", "yardstick.*", "startup.*", "memory.*")
+BESIDE = ("open_condor_bars_per_s", "mean_open", "quotes_per_bar", "trades", "trials", "mean_trades", "ranked")
+
+
+def leaves(found: Any, path: str = "") -> dict[str, Any]:
+    """Every value of nested mappings by its dotted path."""
+    if not isinstance(found, Mapping):
+        return {path: found}
+    return {p: v for name, part in found.items() for p, v in leaves(part, f"{path}.{name}" if path else name).items()}
+
+
+def is_speed(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0.0 < value < float("inf")
+
+
+def speeds_of(found: Mapping[str, Any]) -> tuple[dict[str, float], list[str]]:
+    """(every speed as a share of the run's own yardstick by its path, more is faster; paths that mean nothing here)."""
     yard = found["yardstick"]["rows_per_s"]
-    flat: dict[str, float] = {}
-    for engine in KINDS:
-        for kind, cases in found.get(engine, {}).items():
-            flat |= {f"{engine}.{kind}.{n}": case["bars_per_s"] / yard for n, case in cases.items()}
-    for kind, cases in found.get("trials", {}).items():
-        flat |= {f"trials.{kind}.{n}": case["per_s_per_core"] / yard for n, case in cases.items()}
-    for part in ("signals", "pricing"):
-        flat |= {f"{part}.{name}": 1e9 / case["ns"] / yard for name, case in found.get(part, {}).items()}
-    return flat
+    speeds: dict[str, float] = {}
+    unknown = []
+    for path, value in leaves(found).items():
+        kind = next((pattern for pattern in SPEEDS if fnmatchcase(path, pattern)), None)
+        if kind is not None and is_speed(value):
+            speeds[path] = (1e9 / value if SPEEDS[kind] else value) / yard
+        elif kind is not None or not (
+            any(fnmatchcase(path, pattern) for pattern in FACTS) or path.rpartition(".")[2] in BESIDE
+        ):
+            unknown.append(path)
+    return speeds, unknown
 
 
-def compared(before: Mapping[str, Any], now: Mapping[str, Any], tolerance: float) -> tuple[list[str], list[str]]:
-    """(lines for people, cases slower than before by more than the tolerance), each by its own run's yardstick."""
-    old, new = speeds_of(before), speeds_of(now)
-    lines, slower = [f"{'against the earlier run, by the yardstick':42} {'ratio':>7}"], []
-    for name, speed in new.items():
-        if name not in old:
-            lines.append(f"{name:42} {'new':>7}")
-            continue
-        ratio = speed / old[name]
-        if ratio < 1.0 - tolerance:
-            slower.append(name)
-        lines.append(f"{name:42} {ratio:>7.2f}{'  SLOWER' if name in slower else ''}")
-    lines += [f"{name:42} {'gone':>7}" for name in old if name not in new]
-    return lines, slower
+def compared(before: Mapping[str, Any], now: Mapping[str, Any], tolerance: float) -> dict[str, Any]:
+    """How fast every case is against an earlier run, each taken by its own run's yardstick.
+
+    tolerance : a case is slower where its ratio is below 1 - tolerance; new and gone : cases of one run alone
+    """
+    (old, strange), (new, _) = speeds_of(before), speeds_of(now)
+    ratios = {path: speed / old[path] for path, speed in new.items() if path in old}
+    return {
+        "tolerance": tolerance,
+        "ratios": ratios,
+        "slower": [path for path, ratio in ratios.items() if ratio < 1.0 - tolerance],
+        "new": [path for path in new if path not in old],
+        "gone": [path for path in old if path not in new],
+        "unknown": strange,
+    }
+
+
+def comparison_table(found: Mapping[str, Any]) -> list[str]:
+    """The comparison for people."""
+    lines = [f"{'speed against the earlier run, by the yardstick':62} {'ratio':>7}"]
+    for path, ratio in found["ratios"].items():
+        lines.append(f"{path:62} {ratio:>7.2f}{'  SLOWER' if path in found['slower'] else ''}")
+    for name, why in (("new", "not in FILE"), ("gone", "in FILE alone"), ("unknown", "in FILE, not understood")):
+        lines += [f"{path:62} {why}" for path in found[name]]
+    slower, count = len(found["slower"]), len(found["ratios"])
+    lines.append(f"{slower} of {count} cases slower by more than {100 * found['tolerance']:g} %")
+    return lines
 
 
 def read_result(path: str) -> dict[str, Any]:
@@ -308,9 +384,12 @@ def read_result(path: str) -> dict[str, Any]:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"--compare {path}: cannot be read ({error}); give a benchmark.json") from None
-    if not isinstance(found, dict) or "yardstick" not in found:
+    yard = found.get("yardstick") if isinstance(found, dict) else None
+    if not isinstance(yard, dict) or not is_speed(yard.get("rows_per_s")):
         raise ConfigError(f"--compare {path}: holds no yardstick; give a benchmark.json made by this command")
-    return found
+    if not speeds_of(found)[0]:
+        raise ConfigError(f"--compare {path}: holds no speed; give a benchmark.json made by this command")
+    return dict(found)
 
 
 def command_seconds(arguments: list[str], environment: dict[str, str]) -> float:
@@ -346,25 +425,47 @@ KINDS = {"engine": "", "engine_with_intelligence": ", all on", "engine_with_risk
 
 def measured(quick: bool) -> dict[str, Any]:
     repeats = 3 if quick else REPEATS
-    values, out = np.arange(39_312, dtype=np.int64), np.empty(39_312, np.int64)
     stores = markets()
-    engine, full, safe = (
-        {kind: {str(n): engine_case(store, make(n), repeats) for n in CONDORS} for kind, store in stores.items()}
-        for make in (workload, intelligent, guarded)
-    )
+    tabulated = stores["tabulated"]
+    yard = [yard_speed()]
+    parts: dict[str, Any] = {}
+    for name, make in (("engine", workload), ("engine_with_intelligence", intelligent), ("engine_with_risk", guarded)):
+        parts[name] = {
+            kind: {str(n): engine_case(store, make(n), repeats) for n in CONDORS} for kind, store in stores.items()
+        }
+        yard.append(yard_speed())
+    parts["signals"] = {kind: signals_case(store, repeats) for kind, store in stores.items()}
+    parts["trials"] = trials(tabulated, min(repeats, TRIAL_REPEATS))
+    yard.append(yard_speed())
+    parts["pricing"] = pricing_speed.measured(repeats)
+    yard.append(yard_speed())
     return {
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
         "versions": versions(),
-        "yardstick": {"rows_per_s": len(values) / best_seconds(lambda: yardstick(values, out), 50)},
-        "engine": engine,
-        "engine_with_intelligence": full,
-        "engine_with_risk": safe,
-        "signals": {kind: signals_case(store, repeats) for kind, store in stores.items()},
-        "trials": trials(stores["tabulated"], 3),
-        "pricing": pricing_speed.measured(repeats),
+        "yardstick": {"rows_per_s": float(np.median(yard)), "lowest": min(yard), "highest": max(yard)},
+        **parts,
         "startup": startup(quick),
-        "memory": {"peak_mb": private_mb(), "private_per_worker_mb": private_per_worker(stores["tabulated"])},
+        "memory": {"peak_mb": private_mb(), "private_per_worker_mb": private_per_worker(tabulated)},
     }
+
+
+def beside_peers(store: Store, repeats: int) -> dict[str, float]:
+    """Speeds of this engine that those of peers are held against, on the same bars."""
+    one, many = engine_case(store, workload(1), repeats), engine_case(store, workload(CONDORS[-1]), repeats)
+    ns = signals_case(store, repeats)["ns"] + 1e9 / engine_case(store, intelligent(1), repeats)["bars_per_s"]
+    rows = len(store.columns["ts"])
+    return {
+        "bars": one["bars_per_s"],
+        "signals, bars": 1e9 / ns,
+        "condors": many["trades"] * many["bars_per_s"] / rows,
+    }
+
+
+OURS = {
+    "bars": "whole backtest of one condor at a time, marked on every bar",
+    "signals, bars": "all signal columns of 5, 15 and 60 minutes, then a backtest with everything on",
+    "condors": "trades of a backtest that keeps twenty open, marked on every bar",
+}
 
 
 def table(found: dict[str, Any]) -> list[str]:
@@ -381,10 +482,12 @@ def table(found: dict[str, Any]) -> list[str]:
                     f"{kind + suffix:19} {condors:>7} {case['mean_open']:>6.2f} {case['trades']:>7} "
                     f"{speed / 1e6:>9.2f} {1e9 / speed:>8.1f} {yard / speed:>12.1f}"
                 )
+    lines.append(f"{'trials on tabulated':19} {'condors':>7} {'':6} {'trials':>7} {'a second':>9} {'from nothing':>21}")
     for kind, cases in found["trials"].items():
         for condors, case in cases.items():
             lines.append(
-                f"{'trials, ' + kind + ', ' + condors + ' condors':34} {case['per_s_per_core']:>12,.0f} a second"
+                f"{kind.replace('_', ' '):19} {condors:>7} {'':6} {case['trials']:>7} "
+                f"{case['per_s_per_core']:>9,.0f} {case['per_s_from_nothing']:>21,.0f}"
             )
     lines += [f"{'signals, ' + kind:34} {case['ns']:>12,.1f} ns a bar" for kind, case in found["signals"].items()]
     lines += [f"{name:34} {case['ns']:>12,.1f} ns an option" for name, case in found["pricing"].items()]
@@ -396,34 +499,55 @@ def table(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def tolerance(text: str) -> float:
+    """A share between 0 and 1."""
+    value = float(text)
+    if not 0.0 <= value < 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is no share; give 0 <= X < 1 (0.2 flags what lost a fifth)")
+    return value
+
+
+def written(found: dict[str, Any], name: str) -> str:
+    """Write a result under reports/; the line that says so."""
+    path = ROOT / "reports" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return f"written to {path.relative_to(ROOT)}"
+
+
+def run_peers(quick: bool) -> tuple[dict[str, Any], list[str]]:
+    """The result of --peers, and its lines for people."""
+    store = markets()["tabulated"]
+    ours = beside_peers(store, 3 if quick else REPEATS)
+    found = {"versions": versions(), "ours": ours, "peers": peers.measure_all(store, ours, quick)}
+    return found, [*peers.table(found["peers"]), *(f"here, {name}: {text}" for name, text in OURS.items())]
+
+
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer repeats, no cold start")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats, no cold start, peers on fewer bars")
     parser.add_argument("--json", action="store_true", help="print the JSON instead of the table")
-    parser.add_argument("--compare", metavar="FILE", help="an earlier benchmark.json; exit code 1 if a case is slower")
-    parser.add_argument("--tolerance", metavar="X", type=float, default=0.2, help="slowdown that is flagged (0.2)")
-    parser.add_argument("--peers", action="store_true", help="other systems on the same bars, where installed")
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument("--compare", metavar="FILE", help="an earlier benchmark.json; exit code 1 if a case is slower")
+    other.add_argument("--peers", action="store_true", help="other systems on the same bars instead, where installed")
+    parser.add_argument("--tolerance", metavar="X", type=tolerance, default=0.2, help="slowdown that passes (0.2)")
     args = parser.parse_args(argv)
+    slower = False
     try:
         before = None if args.compare is None else read_result(args.compare)
-        found = measured(args.quick)
         if args.peers:
-            from scripts.peers import peers
-
-            found["peers"] = peers(markets()["tabulated"], found["engine"]["tabulated"]["1"]["bars_per_s"])
+            found, lines = run_peers(args.quick)
+        else:
+            found = measured(args.quick)
+            lines = table(found)
     except QuantorError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return error.exit_code
-    path = ROOT / "reports" / "benchmark.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    lines = [*table(found), f"written to {path.relative_to(ROOT)}"]
-    for name, peer in found.get("peers", {}).items():
-        lines.append(f"{name:42} {peer['text']}")
-    slower: list[str] = []
+    lines.append(written(found, "peers.json" if args.peers else "benchmark.json"))
     if before is not None:
-        more, slower = compared(before, found, args.tolerance)
-        lines += more
+        found = {**found, "compare": compared(before, found, args.tolerance)}
+        lines += comparison_table(found["compare"])
+        slower = bool(found["compare"]["slower"])
     print(json.dumps(found) if args.json else "\n".join(lines))
     return 1 if slower else 0
 
