@@ -225,7 +225,7 @@ def test_a_peers_own_failure_is_one_line_beside_its_figures() -> None:
         raise RuntimeError("its queue is full\nand more")
 
     def lacks(sample: peers.Sample) -> Iterator[peers.Figure]:
-        import no_such_part_of_it  # noqa: F401
+        import no_such_part_of_it
 
         yield peers.Figure("nothing", 1.0, "bars")
 
