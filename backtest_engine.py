@@ -177,30 +177,50 @@ def fill_entry(m, rules, limits, costs, book, out, r):
         if filled and contracts > 0:
             contracts = affordable(m, limits, book, legs, r, contracts, -net)
         if filled and contracts > 0:
-            head.order_working = 0
-            p = open_slot(
-                m, book, out, r, head.order_decided, legs, contracts, -net, head.order_width, -1, head.order_campaign
-            )
-            fill_deal(m, costs, book, out, r, book.slot[p].trade, contracts, net, Reason.ENTER)
-            book.slot[p].side_credit2[0] = head.price2[SHORT_PUT] - head.price2[LONG_PUT]
-            book.slot[p].side_credit2[1] = head.price2[SHORT_CALL] - head.price2[LONG_CALL]
-            book.slot[p].rolls_out = head.order_out
-            book.slot[p].stop_shift = stop_shift(m, rules, head.order_decided)
-            set_levels(rules, book, p)
-            if head.order_campaign >= 0:
-                pop_due(head)  # it is open again, and is not rolled out twice on one day
-                book.slot[p].tested_on = m.row[r].session
-            if head.last_entry < 0 or m.row[r].session != m.row[head.last_entry].session:
-                head.new_today = 0
-            head.new_today += 1
-            head.last_entry = r
-            return p
+            return enter(m, rules, costs, book, out, r, contracts, net)
+    give_up(costs, head)
+    return -1
+
+
+@njit(**INNER)
+def enter(m, rules, costs, book, out, r, contracts, net):
+    """Book the working entry order as filled on row r at `net` cents by the fill model; returns the slot."""
+    head = book.head
+    p = open_slot(
+        m, book, out, r, head.order_decided, head.order_legs, contracts, -net, head.order_width, -1, head.order_campaign
+    )
+    fill_deal(m, costs, book, out, r, book.slot[p].trade, contracts, net, Reason.ENTER)
+    begin_structure(m, rules, book, p, r)
+    return p
+
+
+@njit(**INNER)
+def begin_structure(m, rules, book, p, r):
+    """What a filled entry leaves in slot p and in the head: credits by side, levels, the day's count."""
+    head = book.head
+    head.order_working = 0
+    book.slot[p].side_credit2[0] = head.price2[SHORT_PUT] - head.price2[LONG_PUT]
+    book.slot[p].side_credit2[1] = head.price2[SHORT_CALL] - head.price2[LONG_CALL]
+    book.slot[p].rolls_out = head.order_out
+    book.slot[p].stop_shift = stop_shift(m, rules, head.order_decided)
+    set_levels(rules, book, p)
+    if head.order_campaign >= 0:
+        pop_due(head)  # it is open again, and is not rolled out twice on one day
+        book.slot[p].tested_on = m.row[r].session
+    if head.last_entry < 0 or m.row[r].session != m.row[head.last_entry].session:
+        head.new_today = 0
+    head.new_today += 1
+    head.last_entry = r
+
+
+@njit(**INNER)
+def give_up(costs, head):
+    """After a row on which the entry order did not fill: it is cancelled unless its fill model lets it work on."""
     if costs.order_type == FRACTION or head.order_tries >= costs.order_life:
         head.order_working = 0
         head.missed += 1
         if head.order_campaign >= 0:
             tried(head)
-    return -1
 
 
 # ---------------------------------------------------------------- the pass
@@ -338,6 +358,12 @@ def busy_row(m, rules, limits, costs, book, out, script, s, r0, r, r1, first, la
     _, halted = book_rows(m, limits, book, out, r0, r, r + 1)
     if halted != Reason.NONE:
         begin_halt(m, rules, limits, book, s, r0, r, r1, halted)
+    show_verdict(m, rules, limits, costs, book, out, s, r, first, last, outside, missed, shown)
+
+
+@njit(**INNER)
+def show_verdict(m, rules, limits, costs, book, out, s, r, first, last, outside, missed, shown):
+    """The entry decision at row r, and the row's verdict: it, or what the structures did (`shown`) before it."""
     verdict = outside
     if first <= r < last:
         verdict, row = entry_gate(m, rules, book, s, r)

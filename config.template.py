@@ -380,4 +380,48 @@ CONFIG = {
         # stress: every leg's half-spread times this [1 to 100 x half-spread]
         "spread_multiple": 1.0,
     },
+    "live": {
+        # option quotes; opra needs Alpaca's agreement [indicative | opra]
+        "option_feed": "indicative",
+        # bars and quotes of SPY [iex | sip]
+        "stock_feed": "iex",
+        # of past bars that the signals are warmed up with [1 to 600 sessions]
+        "warmup_sessions": 60,
+        # after a bar's close until its chain is asked for [0 to 240 seconds]
+        "bar_delay": 5,
+        # between two looks at working orders [1 to 120 seconds]
+        "poll": 5,
+        # of a limit from mid to natural [1 to 50 steps]
+        "walk_steps": 4,
+        # between two steps [2 to 600 seconds]
+        "walk_every": 30,
+        # when its price is reached, or resting at the broker all day [sent | rests]
+        "profit_order": "sent",
+        # an older option quote opens nothing and triggers no price exit [5 to 3600 seconds]
+        "quote_age": 60,
+        # after a bar's close, when it is waited for no longer [10 to 3600 seconds]
+        "bar_age": 120,
+        # of the chain that must be usable for a bar to decide [0 to 1 share]
+        "least_quoted": 0.5,
+        # between our clock and the broker's that halts entries [0.1 to 60 seconds]
+        "clock_skew": 5.0,
+        # for one answer of the broker [0.2 to 120 seconds]
+        "timeout": 10.0,
+        # in which an order of unknown fate is looked up again [1 to 600 seconds]
+        "lookup_wait": 30,
+        # most sent in a day; closes may go on [1 to 100000 orders]
+        "orders_a_day": 200,
+        # most opening orders filled in a day [1 to 1000 orders]
+        "entries_a_day": 10,
+        # refused one after another, latch a halt [1 to 100 orders]
+        "rejects_in_row": 3,
+        # largest loss of all that is open or working; 0: off [0 to 1e+09 $]
+        "most_risk": 0.0,
+        # loss of the broker's equity in a day that latches a halt; 0: off [0 to 1 share]
+        "equity_loss": 0.0,
+        # without a heartbeat, when the watchdog cancels entries [10 to 3600 seconds]
+        "dead_after": 60,
+        # where notifications go; command and URL: see the README [log | command | webhook]
+        "notify": "log",
+    },
 }

@@ -176,7 +176,7 @@ def entry_price2(book, out, trade, c):
 
 
 @njit(**INNER)
-def split(m, book, out, p, contracts, r):
+def split(m, book, out, p, contracts, r, reason):
     """Move so many contracts of slot p to a free slot, at the prices of their entry; returns the slot, -1 if none.
 
     They are a trade of the same campaign from row r on; its rows in the ledger (transfer) move no cash.
@@ -201,7 +201,7 @@ def split(m, book, out, p, contracts, r):
         for side in (-1, 1):  # out of the old trade, into the new one
             record(
                 book, out, r, old if side < 0 else trade, EVENT_TRANSFER, leg, c, side * LEG_SIGN[leg] * contracts,
-                price2, price2 // 2, price2 - price2 // 2, 0, m.row[r].snap, m.quote_kind, Reason.ASSIGNED,
+                price2, price2 // 2, price2 - price2 // 2, 0, m.row[r].snap, m.quote_kind, reason,
             )  # fmt: skip
     whole = book.slot[p].contracts
     t[T_OPENED] = t[T_DECIDED] = r
@@ -220,7 +220,7 @@ def assign(m, limits, book, out, p, leg, s, r0):
     whole = book.slot[p].contracts
     contracts = int(math.ceil(limits.assigned_share * whole - 1e-9))
     if contracts < whole:
-        part = split(m, book, out, p, contracts, r0)
+        part = split(m, book, out, p, contracts, r0, Reason.ASSIGNED)
         p, contracts = (part, contracts) if part >= 0 else (p, whole)
     slot = book.slot[p]
     c = slot.legs[leg]

@@ -13,10 +13,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from core.errors import ConfigError
-from core.settings import BY_PATH, SETTINGS, Setting
+from core.settings import BY_PATH, LIVE, LIVE_BY_PATH, SETTINGS, Setting
 
 ROOT = Path(__file__).resolve().parent.parent
 PRESETS = ROOT / "data" / "presets"
@@ -24,10 +25,11 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri")
 
 
 class Config(NamedTuple):
-    """Effective settings: value and source of each path."""
+    """Effective settings: value and source of each path; those of the live loop apart, no run depends on them."""
 
     values: dict[str, Any]
     sources: dict[str, str]
+    live: Mapping[str, Any] = MappingProxyType({})
 
     def __getitem__(self, path: str) -> Any:  # type: ignore[override]
         return self.values[path]
@@ -44,7 +46,7 @@ class Config(NamedTuple):
             values[path] = checked(path, value, source)
             sources[path] = source
         check_together(values)
-        return Config(values, sources)
+        return Config(values, sources, self.live)
 
 
 def part_of(path: str, value: Any) -> str:
@@ -142,7 +144,7 @@ def _text(setting: Setting, value: Any, source: str) -> str | None:
 
 def checked(path: str, value: Any, source: str) -> Any:
     """The value in its canonical form, or a ConfigError that says what to give."""
-    setting = BY_PATH.get(path)
+    setting = BY_PATH.get(path) or LIVE_BY_PATH.get(path)
     if setting is None:
         raise ConfigError(f"unknown setting '{path}' in {source}{suggestion(path, BY_PATH)}")
     if setting.kind in ("int", "float"):
@@ -336,12 +338,16 @@ def load(
         layers.append((f"--config {file}", read_yaml(Path(file))))
     layers.append(("--set", assignments(sets)))
     layers.append(("command line", {k: v for k, v in (flags or {}).items() if v is not None}))
+    live = {s.path: s.default for s in LIVE}
     for source, tree in layers:
         for path, value in flatten(tree, source).items():
+            if path in LIVE_BY_PATH:
+                live[path] = checked(path, value, source)
+                continue
             values[path] = checked(path, value, source)
             sources[path] = source
     check_together(values)
-    return Config(values, sources)
+    return Config(values, sources, live)
 
 
 def template() -> str:
@@ -355,7 +361,7 @@ def template() -> str:
         "CONFIG = {",
     ]
     open_parts: list[str] = []
-    for setting in SETTINGS:
+    for setting in (*SETTINGS, *LIVE):
         *parts, name = setting.path.split(".")
         while open_parts != parts[: len(open_parts)]:
             open_parts.pop()

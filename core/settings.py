@@ -342,3 +342,31 @@ SETTINGS: tuple[Setting, ...] = (
     _number("costs.spread_multiple", 1.0, 1.0, 100.0, "x half-spread", "stress: every leg's half-spread times this"),
 )
 BY_PATH = {s.path: s for s in SETTINGS}
+
+# How the live loop works: nothing here changes a backtest, so it is no part of a run's settings or of their hash.
+LIVE: tuple[Setting, ...] = (
+    _choice("live.option_feed", "indicative", "indicative opra", "option quotes; opra needs Alpaca's agreement"),
+    _choice("live.stock_feed", "iex", "iex sip", "bars and quotes of SPY"),
+    _number("live.warmup_sessions", 60, 1, 600, "sessions", "of past bars that the signals are warmed up with"),
+    _number("live.bar_delay", 5, 0, 240, "seconds", "after a bar's close until its chain is asked for"),
+    _number("live.poll", 5, 1, 120, "seconds", "between two looks at working orders"),
+    _number("live.walk_steps", 4, 1, 50, "steps", "of a limit from mid to natural"),
+    _number("live.walk_every", 30, 2, 600, "seconds", "between two steps"),
+    _choice("live.profit_order", "sent", "sent rests", "when its price is reached, or resting at the broker all day"),
+    _number("live.quote_age", 60, 5, 3600, "seconds", "an older option quote opens nothing and triggers no price exit"),
+    _number("live.bar_age", 120, 10, 3600, "seconds", "after a bar's close, when it is waited for no longer"),
+    _number("live.least_quoted", 0.5, 0.0, 1.0, "share", "of the chain that must be usable for a bar to decide"),
+    _number("live.clock_skew", 5.0, 0.1, 60.0, "seconds", "between our clock and the broker's that halts entries"),
+    _number("live.timeout", 10.0, 0.2, 120.0, "seconds", "for one answer of the broker"),
+    _number("live.lookup_wait", 30, 1, 600, "seconds", "in which an order of unknown fate is looked up again"),
+    _number("live.orders_a_day", 200, 1, 100_000, "orders", "most sent in a day; closes may go on"),
+    _number("live.entries_a_day", 10, 1, 1000, "orders", "most opening orders filled in a day"),
+    _number("live.rejects_in_row", 3, 1, 100, "orders", "refused one after another, latch a halt"),
+    _number("live.most_risk", 0.0, 0.0, 1e9, "$", "largest loss of all that is open or working; 0: off"),
+    _number(
+        "live.equity_loss", 0.0, 0.0, 1.0, "share", "loss of the broker's equity in a day that latches a halt; 0: off"
+    ),
+    _number("live.dead_after", 60, 10, 3600, "seconds", "without a heartbeat, when the watchdog cancels entries"),
+    _choice("live.notify", "log", "log command webhook", "where notifications go; command and URL: see the README"),
+)
+LIVE_BY_PATH = {s.path: s for s in LIVE}

@@ -581,6 +581,13 @@ class Reasons(NamedTuple):
     DRAWDOWN: int = 96
     LOSSES_IN_ROW: int = 97
     KILLED: int = 98
+    STALE: int = 110
+    CLOSING_ONLY: int = 111
+    DAY_CAP: int = 112
+    EQUITY_LOSS: int = 113
+    REFUSED: int = 114
+    CLOCK_SKEW: int = 115
+    BROKER_CHANGED: int = 116
 
 
 Reason = Reasons()  # an instance, so that kernels read its fields as constants
@@ -668,6 +675,13 @@ REASONS = {
     Reason.DRAWDOWN: ("halt", "drawdown: entries go on after risk.drawdown_rest days, or never"),
     Reason.LOSSES_IN_ROW: ("halt", "too many losses in a row: entries go on after risk.losses_rest days"),
     Reason.KILLED: ("halt", "kill switch: everything is closed and stays closed"),
+    Reason.STALE: ("skip", "the bar or its quotes came too late, or too few of them are usable"),
+    Reason.CLOSING_ONLY: ("halt", "book and broker differ: positions are managed and closed, nothing is opened"),
+    Reason.DAY_CAP: ("halt", "a cap of the day on entries or orders is reached"),
+    Reason.EQUITY_LOSS: ("halt", "loss of the broker's equity: latched until it is reset"),
+    Reason.REFUSED: ("halt", "so many orders refused in a row: latched until it is reset"),
+    Reason.CLOCK_SKEW: ("halt", "our clock and the broker's differ"),
+    Reason.BROKER_CHANGED: ("exit", "changed by the broker: assigned, expired or liquidated there"),
 }
 REASON_NAMES = {code: name.lower() for name, code in Reason._asdict().items()}
 
