@@ -214,7 +214,9 @@ def reached_target(rules, book, p):
 def ask_slot(m, rules, limits, costs, book, out, resting, p, s, r):
     """What slot p decides at its event on row r: a reason to show, and an order left working."""
     slot = book.slot[p]
-    if slot.closing != Reason.NONE:
+    if not resting and slot.closing in (Reason.PROFIT_TARGET, Reason.SIDE_TARGET) and r > slot.decided:
+        book.slot[p].closing, book.slot[p].part = Reason.NONE, ALL_LEGS  # the price ran away: its stop counts again
+    elif slot.closing != Reason.NONE:
         if slot.part != ALL_LEGS and r > slot.decided:
             book.slot[p].closing, book.slot[p].part = Reason.NONE, ALL_LEGS  # an order for a part works for one row
         return Reason.CLOSE_WORKING

@@ -17,6 +17,7 @@ from core.live.occ import Option, occ_symbol
 from core.market.build import (
     BAR_MINUTES,
     ROOTS,
+    STRIKE_BITS,
     Bars,
     Cells,
     CellTable,
@@ -94,7 +95,11 @@ class DayMarket:
             occ_symbol(str(self.contracts.x_root[x]), int(self.contracts.x_day[x]), int(right), int(strike))
             for x, right, strike in zip(self.contracts.expiry, self.contracts.right, self.contracts.strike, strict=True)
         ]
-        self.index = {name: c for c, name in enumerate(self.occ)}
+        self.roots = sorted(set(self.contracts.x_root.tolist()))
+        x = self.contracts.expiry
+        self._keys = key_of(
+            self.roots, self.contracts.x_root[x], self.contracts.x_day[x], self.contracts.right, self.contracts.strike
+        )
         self.rows = rows_of(past, sessions, grid)
         self.first = len(past.ts)  # row of today's first bar
         self.size = len(grid)
@@ -137,10 +142,9 @@ class DayMarket:
             "q_vol": self.vols,
         }
         self.columns["s_decide"] = np.full(len(rows.days), -1, np.int32)
-        roots = {r: "" for r in sorted(set(self.contracts.x_root.tolist()))}
-        self.scale = max(ROOTS[r][1] for r in roots)
+        self.scale = max(ROOTS[r][1] for r in self.roots)
         manifest = {
-            "name": "live", "schema": SCHEMA, "kind": "table", "quotes": "real", "roots": roots,
+            "name": "live", "schema": SCHEMA, "kind": "table", "quotes": "real", "roots": dict.fromkeys(self.roots, ""),
             "price_scale": self.scale, "hash": "",
         }  # fmt: skip
         self.store = Store(Path("live"), manifest, self.columns)
@@ -151,6 +155,14 @@ class DayMarket:
             row=_view(self._row), con=_view(self._con), exp=_view(self._exp), track=frozen(self._track.view()),
             **{name: frozen(self.columns[name].view()) for name in ("q_bid", "q_ask", "q_flag", "q_delta", "q_vol")},
         )  # fmt: skip
+
+    def numbers(self, chain: Chain) -> Any:
+        """int64: the contract of each quote, -1 where this market does not list it."""
+        if not len(chain.day):
+            return np.empty(0, np.int64)
+        key = key_of(self.roots, chain.root, chain.day, chain.is_call, chain.strike)
+        at = np.minimum(np.searchsorted(self._keys, key), len(self._keys) - 1)
+        return np.where((self._keys[at] == key) & (key >= 0), at, -1)
 
     def row_of(self, ts: int) -> int:
         """Today's row stamped `ts` (UTC ns); a DataError where the session has none."""
@@ -173,11 +185,7 @@ class DayMarket:
 
     def _take_chain(self, r: int, snapshot: Snapshot) -> None:
         chain = snapshot.chain
-        names = [
-            occ_symbol(str(root), int(day), int(call), int(strike))
-            for root, day, call, strike in zip(chain.root, chain.day, chain.is_call, chain.strike, strict=True)
-        ]
-        known = np.array([self.index.get(name, -1) for name in names], np.int64)
+        known = self.numbers(chain)
         if not (known >= 0).any():
             self._carry(r)
             return
@@ -245,6 +253,16 @@ class _LastQuotes:
         code[:] = codes[:n]
         self.bid[contract], self.ask[contract], self.spot[contract] = chain.bid, chain.ask, spot
         self.has[contract] = True
+
+
+def key_of(roots: list[str], root: Any, day: Any, right: Any, strike: Any) -> Any:
+    """int64 in the order of a market's contracts: by day, root, right, strike; -1 for another root."""
+    number = np.full(len(day), -1, np.int64)
+    for i, name in enumerate(roots):
+        number[np.asarray(root) == name] = i
+    expiry = np.asarray(day, np.int64) * len(roots) + number
+    key = (expiry * 2 + np.asarray(right, np.int64)) << STRIKE_BITS | np.asarray(strike, np.int64)
+    return np.where(number >= 0, key, -1)
 
 
 def _view(table: Any) -> Any:

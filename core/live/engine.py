@@ -44,7 +44,7 @@ OPEN, CLOSE, ROLL_SIDE = "open", "close", "roll"
 class Wanted(NamedTuple):
     """One order that the engine left working. Prices in cents a share, positive: we pay.
 
-    legs : (OCC symbol, +1 buy or -1 sell, True where it opens), in the order of the package
+    legs : (OCC symbol, +1 buy or -1 sell, 1 where it opens, its place in the package), see core.answered.ANSWER
     most : the highest net price that may be paid (of a credit: minus the least that is accepted); None: no bound
     """
 
@@ -53,7 +53,7 @@ class Wanted(NamedTuple):
     part: int
     reason: int
     units: int
-    legs: tuple[tuple[str, int, bool], ...]
+    legs: tuple[tuple[str, int, int, int], ...]
     most: int | None
     width: int  # of the wider wing of what it trades, cents
 
@@ -202,13 +202,12 @@ class Engine:
         found = []
         for slot in self.book.slot:
             if slot.trade >= 0 and not slot.closing and slot.target > 0:
-                order = self._of_slot(slot, ALL_LEGS, Reason.PROFIT_TARGET)
-                found.append(order._replace(most=int(slot.target)))
+                found.append(self._of_slot(slot, ALL_LEGS, Reason.PROFIT_TARGET))
         return found
 
     def _entry(self) -> Wanted:
         head = self.book.head
-        legs = [(c, -1 if leg in (SHORT_PUT, SHORT_CALL) else 1, True) for leg, c in enumerate(head.order_legs)]
+        legs = [(c, -1 if leg in (SHORT_PUT, SHORT_CALL) else 1, 1, leg) for leg, c in enumerate(head.order_legs)]
         budget = head.order_width - head.order_budget // (100 * max(int(head.order_contracts), 1))
         least = max(int(head.order_floor), int(budget))
         return Wanted(
@@ -222,24 +221,24 @@ class Engine:
             right = CALL if part == ROLL_CALL else 0
             short, long = (SHORT_CALL, LONG_CALL) if right == CALL else (SHORT_PUT, LONG_PUT)
             legs = [
-                (slot.legs[short], 1, False), (slot.legs[long], -1, False),
-                (slot.new_legs[0], -1, True), (slot.new_legs[1], 1, True),
+                (slot.legs[short], 1, 0, 0), (slot.legs[long], -1, 0, 1),
+                (slot.new_legs[0], -1, 1, 2), (slot.new_legs[1], 1, 1, 3),
             ]  # fmt: skip
             most: int | None = -int(self.rules.roll_min_credit)
             return Wanted(
                 ROLL_SIDE, int(slot.trade), part, reason, int(slot.contracts), self._named(legs), most, int(slot.width)
             )  # fmt: skip
         legs = [
-            (slot.legs[leg], 1 if leg in (SHORT_PUT, SHORT_CALL) else -1, False)
+            (slot.legs[leg], 1 if leg in (SHORT_PUT, SHORT_CALL) else -1, 0, leg)
             for leg in range(LEGS)
             if (part >> leg) & 1
         ]
         width = self._width(slot, part)
-        shorts = any(c >= 0 and side > 0 for c, side, _ in legs)
-        return Wanted(
-            CLOSE, int(slot.trade), part, reason, int(slot.contracts), self._named(legs),
-            (width or None) if shorts else 0, width,
-        )  # fmt: skip
+        shorts = any(c >= 0 and side > 0 for c, side, _, _ in legs)
+        most = (width or None) if shorts else 0
+        if reason == Reason.PROFIT_TARGET:
+            most = int(slot.target)
+        return Wanted(CLOSE, int(slot.trade), part, reason, int(slot.contracts), self._named(legs), most, width)
 
     def _width(self, slot: Any, part: int) -> int:
         """Wider of the verticals that a part closes, cents; 0 for single legs."""
@@ -250,8 +249,37 @@ class Engine:
                 widths.append(abs(int(strike[slot.legs[short]]) - int(strike[slot.legs[long]])))
         return max(widths)
 
-    def _named(self, legs: list[tuple[int, int, bool]]) -> tuple[tuple[str, int, bool], ...]:
-        return tuple((self.day.occ[c], side, opens) for c, side, opens in legs if c >= 0)
+    def _named(self, legs: list[tuple[int, int, int, int]]) -> tuple[tuple[str, int, int, int], ...]:
+        return tuple((self.day.occ[c], side, opens, place) for c, side, opens, place in legs if c >= 0)
+
+    def leave(self, trade: int, reason: int, row: int) -> None:
+        """Everything that is left of a structure is to be closed, whatever its rules say."""
+        for p in range(len(self.book.slot)):
+            if self.book.slot[p].trade == trade:
+                slot = self.book.slot[p]
+                slot.closing, slot.part, slot.decided, slot.tries = reason, ALL_LEGS, row, 0
+
+    def withdraw_entry(self) -> None:
+        """The working entry order is dropped: nothing of it will be sent any more."""
+        self.book.head.order_working = 0
+
+    def reinstate_entry(self, legs: dict[int, str], units: int, row: int) -> None:
+        """An entry that the book had given up filled after all: it is the working order again, to be answered.
+
+        legs : OCC symbol by place
+        """
+        head = self.book.head
+        head.order_legs[:] = [self.names.number(legs[place]) if place in legs else -1 for place in range(LEGS)]
+        strike = self.day.market.con.strike
+        pairs = ((SHORT_PUT, LONG_PUT), (SHORT_CALL, LONG_CALL))
+        widths = [
+            abs(int(strike[head.order_legs[a]]) - int(strike[head.order_legs[b]]))
+            for a, b in pairs
+            if head.order_legs[a] >= 0
+        ]
+        head.order_working, head.order_decided, head.order_tries = 1, row, 0
+        head.order_contracts, head.order_width, head.order_floor = units, max(widths), 0
+        head.order_campaign, head.order_out = -1, 0
 
     # ------------------------------------------------------------ what is held
 

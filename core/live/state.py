@@ -47,7 +47,7 @@ class Names:
         if field in SESSIONS:
             return self._day_of, self._session
         if field in CONTRACTS:
-            return lambda c: self.occ[c], self._number
+            return lambda c: self.occ[c], self.number
         if field in EXPIRIES:
             return lambda x: int(self.expiries[x]), self._expiry
         return None
@@ -66,7 +66,8 @@ class Names:
         s = int(np.searchsorted(self.days, day))
         return -1 if s == 0 and self.days[0] != day else s
 
-    def _number(self, occ: str) -> int:
+    def number(self, occ: str) -> int:
+        """The contract of an OCC symbol, -1 where this market does not list it."""
         return self._contract.get(occ, -1)
 
     def _expiry(self, day: int) -> int:

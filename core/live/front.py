@@ -1,0 +1,108 @@
+"""`python main.py live`: wires a broker, a clock, a journal and the trader; the days follow one another."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from core.config import ROOT, Config
+from core.live import guards
+from core.live.broker import Broker
+from core.live.clock import Clock, RehearsalClock, SystemClock
+from core.live.journal import Journal
+from core.live.keys import Endpoint, Keys, check_keys, endpoint_of, keys_at_hand
+from core.live.morning import Calendar
+from core.live.redact import Redaction, quieten
+from core.live.trader import Trader
+
+ENDPOINT = "QMTF_ALPACA_URL"  # a rehearsal on this machine, nothing else
+TOKEN = "QMTF_CLOCK_TOKEN"  # of its clock
+HOME = ROOT / "data" / "live"
+log = logging.getLogger("quantor.live")
+
+
+class Signals:
+    """SIGINT and SIGTERM set a flag; the loop looks at it."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked = True
+
+
+def place_of(account_number: str, home: Path) -> Path:
+    """Folder of an account: its journal, recordings and KILL file. The number itself is in no path."""
+    return home / f"{hashlib.sha256(account_number.encode()).hexdigest()[:12]}-paper"
+
+
+def clock_of(endpoint: Endpoint) -> Clock:
+    token = os.environ.get(TOKEN, "")
+    return RehearsalClock(endpoint.trading, token) if endpoint.rehearsal and token else SystemClock()
+
+
+def connect(config: Config, endpoint: Endpoint, keys: Keys, clock: Clock) -> Broker:
+    """The broker through alpaca-py, keys checked against the address and kept out of every log."""
+    from core.live.alpaca import AlpacaBroker
+
+    check_keys(keys, endpoint)
+    quieten(Redaction(keys.texts))
+    live = config.live
+    return AlpacaBroker(
+        keys, endpoint, clock, live["live.timeout"], live["live.option_feed"], live["live.stock_feed"]
+    )  # fmt: skip
+
+
+def set_up(config: Config) -> tuple[Broker, Clock, Endpoint]:
+    endpoint = endpoint_of(os.environ.get(ENDPOINT))
+    keys = keys_at_hand()
+    clock = clock_of(endpoint)
+    return connect(config, endpoint, keys, clock), clock, endpoint
+
+
+def trade(
+    config: Config, days: int | None, home: Path = HOME, show: Callable[[Trader, Any], None] = lambda trader, step: None
+) -> dict[str, Any]:
+    """Trade session after session (None: without end) until a signal or a halt; what became of it."""
+    signals = Signals()
+    broker, clock, endpoint = set_up(config)
+    account = broker.account()
+    guards.check_account(account, endpoint)
+    folder = place_of(account.number, home)
+    journal = Journal(folder / "journal.sqlite", hashlib.sha256(account.id.encode()).hexdigest(), clock.now_ns)
+    try:
+        with journal.transaction() as j:
+            if journal.get("starting_cash") is None:
+                j.set("starting_cash", account.cash)
+            j.event("started", "live", {"pid_free": True, "feeds": [config.live["live.option_feed"]]})
+        calendar = Calendar(broker, clock)
+        trader = Trader(config, broker, clock, journal, folder, calendar, lambda: signals.asked, show)
+        trader.start()
+        traded = 0
+        while days is None or traded < days:
+            day, opens, _ = calendar.next_session()
+            wait_for(trader, clock, opens, signals)
+            trader.run_day(day)
+            traded += 1
+        return {"folder": str(folder), "days": traded, "positions": trader.held(), "safe": trader.safe}
+    finally:
+        journal.close()
+
+
+def wait_for(trader: Trader, clock: Clock, opens: int, signals: Signals) -> None:
+    """Wait for the opening, with a heartbeat; the KILL file and signals are obeyed meanwhile."""
+    while True:
+        left = (opens - clock.now_ns()) / 1e9
+        if left <= 0:
+            return
+        trader._obey()
+        trader._beat(clock.now_ns())
+        clock.sleep(min(left, 300.0))
