@@ -8,6 +8,7 @@
     python main.py stress                       what would have hurt: past shocks, worse markets, chance
     python main.py lookahead                    whether the newest run knew the future
     python main.py explain --at '2018-02-05 15:45'  one decision of it in words and numbers
+    python main.py live --rehearse 2018-01-16   trade a day against a broker on this machine; --paper: through Alpaca
     python main.py config show                  the effective settings and where each comes from
 
 This file parses, loads settings, wires, calls and shows. It is the only place that catches errors.
@@ -27,6 +28,7 @@ from typing import Any
 
 from core import config as settings
 from core.errors import ConfigError, DataError, QuantorError
+from core.live.cli import add_parsers as add_live_parsers
 
 INTERRUPTED = 130
 MOST_CUTS = 1000
@@ -91,6 +93,7 @@ def build_parser() -> Parser:
     add_run_parsers(commands)
     add_pricing_parsers(commands)
     add_data_parser(commands)
+    add_live_parsers(commands, market_options, common)
     add_config_parser(commands)
     return parser
 
@@ -735,6 +738,18 @@ def quoted_subject(args: argparse.Namespace, wanted: Any) -> Any:
     return market_subject(chain, fitted, nearest, wanted)
 
 
+def run_live(args: argparse.Namespace) -> None:
+    from core.live import cli
+
+    cli.run_live(args, effective(args), show)
+
+
+def run_parity(args: argparse.Namespace) -> None:
+    from core.live import cli
+
+    cli.run_parity(args, show)
+
+
 COMMANDS = {
     "backtest": run_backtest,
     "optimize": run_optimize,
@@ -744,6 +759,8 @@ COMMANDS = {
     "price": run_price,
     "calibrate": run_calibrate,
     "data": run_data,
+    "live": run_live,
+    "parity": run_parity,
     "config": run_config,
 }
 

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from core.config import ROOT, Config
+from core.errors import BrokerError
 from core.live import guards
 from core.live.broker import Broker
 from core.live.clock import Clock, RehearsalClock, SystemClock
@@ -20,6 +21,7 @@ from core.live.keys import Endpoint, Keys, check_keys, endpoint_of, keys_at_hand
 from core.live.morning import Calendar
 from core.live.redact import Redaction, quieten
 from core.live.trader import Trader
+from core.types import Reason
 
 ENDPOINT = "QMTF_ALPACA_URL"  # a rehearsal on this machine, nothing else
 TOKEN = "QMTF_CLOCK_TOKEN"  # of its clock
@@ -69,9 +71,16 @@ def set_up(config: Config) -> tuple[Broker, Clock, Endpoint]:
 
 
 def trade(
-    config: Config, days: int | None, home: Path = HOME, show: Callable[[Trader, Any], None] = lambda trader, step: None
+    config: Config,
+    days: int | None,
+    home: Path = HOME,
+    show: Callable[[Trader, Any], None] = lambda trader, step: None,
+    until: int = 24 * 60,
 ) -> dict[str, Any]:
-    """Trade session after session (None: without end) until a signal or a halt; what became of it."""
+    """Trade session after session (None: without end) until a signal or a halt; what became of it.
+
+    until : minute of the day after which a day's bars are left alone
+    """
     signals = Signals()
     broker, clock, endpoint = set_up(config)
     account = broker.account()
@@ -90,7 +99,7 @@ def trade(
         while days is None or traded < days:
             day, opens, _ = calendar.next_session()
             wait_for(trader, clock, opens, signals)
-            trader.run_day(day)
+            trader.run_day(day, until)
             traded += 1
         return {"folder": str(folder), "days": traded, "positions": trader.held(), "safe": trader.safe}
     finally:
@@ -106,3 +115,25 @@ def wait_for(trader: Trader, clock: Clock, opens: int, signals: Signals) -> None
         trader._obey()
         trader._beat(clock.now_ns())
         clock.sleep(min(left, 300.0))
+
+
+def flatten(config: Config, home: Path = HOME) -> dict[str, Any]:
+    """Close every structure of the account's book now, within the session."""
+    signals = Signals()
+    broker, clock, endpoint = set_up(config)
+    account = broker.account()
+    guards.check_account(account, endpoint)
+    folder = place_of(account.number, home)
+    journal = Journal(folder / "journal.sqlite", hashlib.sha256(account.id.encode()).hexdigest(), clock.now_ns)
+    try:
+        calendar = Calendar(broker, clock)
+        trader = Trader(config, broker, clock, journal, folder, calendar, lambda: signals.asked)
+        day, opens, _ = calendar.next_session()
+        if clock.now_ns() < opens:
+            raise BrokerError("the market is closed; options are closed in its regular session only")
+        trader.start()
+        trader.open_day(day)
+        trader.close_everything(Reason.KILLED)
+        return {"folder": str(folder), "positions": trader.held()}
+    finally:
+        journal.close()

@@ -97,8 +97,8 @@ class Trader:
                 f"{len(strange)} open orders of nobody's: {', '.join(o.cid[:40] for o in strange[:3])}"
             )
 
-    def run_day(self, day: int) -> None:
-        """Trade one session from where its recording ends to its close."""
+    def open_day(self, day: int) -> None:
+        """The book and the market of a session, as far as it is recorded; READY."""
         self.recorder = Recorder(self.folder / "recorded", day)
         self.morning = self.recorder.morning()
         saved = self.journal.rows("SELECT body FROM book")
@@ -111,11 +111,16 @@ class Trader:
         self.day_equity = self._day_equity(day)
         self.ready = True
         self.journal_event("ready", {"day": day, "safe": self.safe})
+
+    def run_day(self, day: int, until: int = 24 * 60) -> None:
+        """Trade one session from where its recording ends to its close, or to a minute of the day."""
+        self.open_day(day)
         self._resume(day)
+        assert self.morning is not None
         close_ns = int(self.morning.sessions.close_ns[-1])
         grid = grid_of(self.morning.sessions, len(self.morning.sessions.day) - 1).tolist()
         for ts in grid:
-            if ts <= self._last_ts():
+            if ts <= self._last_ts() or self._minute_of(ts) > until:
                 continue
             self._work_until(min(ts, close_ns))
             self._decide(ts, last=ts == grid[-1])
