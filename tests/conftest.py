@@ -27,6 +27,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for name, default in FOLDERS.items():
         parser.addoption(f"--{name}", metavar="DIR", help=f"folder of the {name} tests (default {default})")
     parser.addoption("--slow", action="store_true", help="run the long tests too")
+    parser.addoption("--live", action="store_true", help="run every fault of live trading, not the first ones alone")
+    parser.addoption("--soak", metavar="N", type=int, default=0, help="run so many drawn days of live trading")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,11 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("slow"):
-        return
     for item in items:
-        if item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.skip(reason="long; run with --slow"))
+        for name in ("slow", "live"):
+            if item.get_closest_marker(name) and not config.getoption(name):
+                item.add_marker(pytest.mark.skip(reason=f"long; run with --{name}"))
 
 
 def _folder(config: pytest.Config, name: str) -> Path:

@@ -38,6 +38,7 @@ try:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its streams use a part of websockets that will go
         import requests
+        import urllib3
         from alpaca.common.exceptions import APIError
         from alpaca.data.historical.option import OptionHistoricalDataClient
         from alpaca.data.historical.stock import StockHistoricalDataClient
@@ -70,19 +71,23 @@ class _Deadline(HTTPAdapter):
         until = time.monotonic() + self._seconds
         options.update(timeout=(min(CONNECT_SECONDS, self._seconds), self._seconds), stream=True)
         response = super().send(request, **options)
+        try:
+            response._content, response._content_consumed = self._body(response.raw, until), True
+        except urllib3.exceptions.HTTPError as error:
+            raise requests.exceptions.ConnectionError(type(error).__name__) from None
+        response.raw.release_conn()
+        return response
+
+    def _body(self, raw: Any, until: float) -> bytes:
+        """The whole body, piece by piece as it comes."""
         body = bytearray()
-        while True:
-            part = response.raw.read1(65536, decode_content=True)
-            if not part:
-                break
+        while part := raw.read1(65536, decode_content=True):
             body += part
             if len(body) > LARGEST_BODY:
                 raise requests.exceptions.ContentDecodingError(f"an answer of more than {LARGEST_BODY} bytes")
             if time.monotonic() > until:
                 raise requests.exceptions.ReadTimeout(f"no whole answer within {self._seconds:g} s")
-        response._content, response._content_consumed = bytes(body), True
-        response.raw.release_conn()
-        return response
+        return bytes(body)
 
 
 def harden(client: Any, seconds: float, observe: Callable[..., None]) -> Any:

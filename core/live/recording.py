@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.config import Config
-from core.errors import DataError
+from core.errors import DataError, JournalError
 from core.live.day_market import DayMarket, Snapshot
 from core.live.occ import Option, parse_occ
 from core.live.records import Quote
@@ -27,13 +27,16 @@ FIELDS = ("bid", "ask", "bid_size", "ask_size")
 
 
 def write_atomically(path: Path, write: Any) -> None:
-    """Write a file under another name, flush it, and put it in its place at once."""
+    """Write a file aside, flush it, and put it in its place at once; a JournalError if the disk refuses."""
     building = path.with_name(path.name + ".building")
-    with building.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(building, path)
+    try:
+        with building.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(building, path)
+    except OSError as error:
+        raise JournalError(f"{path}: {error.strerror}; what is not recorded is not traded") from None
 
 
 def chain_of(quotes: Iterable[Quote], ts_ns: int, spot: float) -> Chain:

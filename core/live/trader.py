@@ -125,6 +125,7 @@ class Trader:
             self._work_until(min(ts, close_ns))
             self._decide(ts, last=ts == grid[-1])
         self.desk.forget_abandoned()
+        self.journal.backup(self.folder / "journal.backup")
         self.ready = False
 
     def _engine(self, day: int, book: Any) -> Engine:
@@ -362,7 +363,7 @@ class Trader:
         known = set(self.engine.day.occ)
         listed = [quote for quote in chain.quotes if quote.occ in known]
         oldest = self.clock.now_ns() - int(self.config.live["live.quote_age"] * 1e9)
-        fresh = [q for q in listed if q.ts_ns >= oldest and 0 <= q.bid <= q.ask and q.ask > 0]
+        fresh = [q for q in listed if q.ts_ns >= oldest and 0 <= q.bid < q.ask]
         if len(fresh) < self.config.live["live.least_quoted"] * max(len(listed), 1):
             log.warning("chain_stale usable=%s of=%s", len(fresh), len(listed))
             return []

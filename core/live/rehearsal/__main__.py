@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import hashlib
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -67,4 +68,5 @@ async def serve(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     np.seterr(all="raise", under="ignore")
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # answers that were cut off on purpose
     asyncio.run(serve(options()))

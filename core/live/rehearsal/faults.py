@@ -42,7 +42,7 @@ class Faults:
                 continue
             if rule.get("method", request.method) != request.method:
                 continue
-            if not re.search(rule.get("path", ""), request.path) or not fnmatchcase(cid, rule.get("cid", "*")):
+            if not re.search(rule.get("path", ""), request.path_qs) or not fnmatchcase(cid, rule.get("cid", "*")):
                 continue
             rule["seen"] += 1
             if "nth" in rule and rule["seen"] != rule["nth"]:
