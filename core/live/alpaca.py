@@ -55,6 +55,7 @@ CONNECT_SECONDS = 3.05
 LARGEST_BODY = 20_000_000
 MOST_PAGES = 200
 READ_TRIES = 3
+LIMITED_TRIES = 10
 PAGE = 1000
 OCC_TAIL = 15  # characters of an OCC symbol after its root
 log = logging.getLogger("quantor.alpaca")
@@ -195,17 +196,19 @@ class AlpacaBroker:
 
     def _read(self, client: Any, path: str, data: Any = None, urgent: bool = False) -> Any:
         """A GET, tried again a few times where it failed without a definite answer."""
-        for tried in range(READ_TRIES):
+        limited = failed = 0
+        while True:
             try:
                 return self._ask(client, "GET", path, data, urgent)
-            except RateLimited:
-                if tried == READ_TRIES - 1:
+            except RateLimited:  # the budget waits until the broker listens again
+                limited += 1
+                if limited == LIMITED_TRIES:
                     raise
             except Ambiguous:
-                if tried == READ_TRIES - 1:
+                failed += 1
+                if failed == READ_TRIES:
                     raise
-                self._clock.sleep(0.5 * 2**tried)
-        raise AssertionError("unreachable")
+                self._clock.sleep(0.5 * 2**failed)
 
     @staticmethod
     def _mapping(answer: Any) -> dict[str, Any]:

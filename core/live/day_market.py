@@ -164,6 +164,11 @@ class DayMarket:
         at = np.minimum(np.searchsorted(self._keys, key), len(self._keys) - 1)
         return np.where((self._keys[at] == key) & (key >= 0), at, -1)
 
+    def last_spot(self) -> float:
+        """$ of the last bar that is known, today's or the last session's."""
+        known = np.flatnonzero(np.isfinite(self.columns["spot"]))
+        return float(self.columns["spot"][known[-1]])
+
     def row_of(self, ts: int) -> int:
         """Today's row stamped `ts` (UTC ns); a DataError where the session has none."""
         r = int(np.searchsorted(self.rows.ts, ts))

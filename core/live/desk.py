@@ -142,6 +142,8 @@ class Desk:
         row = self.journal.rows("SELECT * FROM orders WHERE cid = ?", (cid,))[0]
         legs = {leg.occ: [leg.filled, round(leg.price * 10_000)] for leg in order.legs}
         state = self._state_of(row, order)
+        if order.filled < row["filled"]:  # taken back: the last that could be true is kept until somebody looks
+            legs = json.loads(row["legs"])
         same = (state, order.said, order.filled, order.id) == (
             row["state"], row["broker_status"], row["filled"], row["broker_id"]
         )  # fmt: skip

@@ -36,7 +36,7 @@ def changes_of(trader: Trader, positions: list[Position]) -> tuple[dict[str, Any
         return ()
     found = reconcile.differences(engine, positions)
     trader.enter_safe_mode("; ".join(reconcile.words_of(d) for d in found) or "positions differ")
-    spot = float(engine.day.columns["spot"][engine.day.first + max(engine.day.taken - 1, 0)])
+    spot = engine.day.last_spot()
     paid = close_shares(trader, shares) if shares else None
     foreign = foreign_fills(trader)
     answers = []

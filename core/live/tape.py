@@ -133,9 +133,9 @@ def drawn_tape(
     today = ts > around.open_ns[at]
     fridays = [d + (4 - (d + 3) % 7) % 7 for d in (day + n for n in dte)]
     days = sorted({*fridays, *([day_number(expires)] if expires else [])})
-    strikes = np.arange(round(spot * 0.90), round(spot * 1.10) + 1)
-    occ, prices = [], []
     rows, path = ts[today], close[today]
+    strikes = np.arange(round(path[0] * 0.90), round(path[0] * 1.10) + 1)
+    occ, prices = [], []
     for expiry in days:
         instant = expiry * NS_DAY + (16 * 60 + 240) * NS_MINUTE
         years = np.maximum((instant - rows) / (365 * NS_DAY), 0.0)

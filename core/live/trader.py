@@ -40,12 +40,8 @@ FINISH_SECONDS = 25  # before a bar closes, when its orders are cancelled
 log = logging.getLogger("quantor.live")
 
 
-class Stop(Exception):
-    """The loop ends here. code: the exit code."""
-
-    def __init__(self, code: int, why: str) -> None:
-        super().__init__(why)
-        self.code = code
+class Stopped(KeyboardInterrupt):
+    """A signal asked the loop to end: working entries are cancelled, positions stay as they are."""
 
 
 class Trader:
@@ -221,7 +217,7 @@ class Trader:
         if self._asked():
             self.bench.drop_entries()
             self.journal_event("stopped", {"by": "signal"})
-            raise Stop(130, "stopped by a signal: working entries are cancelled, positions stay as they are")
+            raise Stopped
 
     def _kill(self, wish: str) -> None:
         """Cancel working entries, close everything if that is wished, latch, end."""
