@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = {"kit": "../shared/data", "oracles": "../shared/oracles"}
+FOLDERS = {"kit": "../shared/data", "oracles": "../shared/oracles", "openapi": "../shared/alpaca"}
 
 # Cases are drawn from a fixed seed; no verdict depends on how busy the machine is.
 hypothesis.settings.register_profile(
@@ -67,6 +67,12 @@ def kit(pytestconfig: pytest.Config) -> Path:
 def oracles(pytestconfig: pytest.Config) -> Path:
     """The folder of reference cases computed elsewhere."""
     return _folder_or_skip(pytestconfig, "oracles")
+
+
+@pytest.fixture(scope="session")
+def openapi(pytestconfig: pytest.Config) -> Path:
+    """The folder of the broker's own description of its interface."""
+    return _folder_or_skip(pytestconfig, "openapi")
 
 
 def both_ways(test: Callable[..., Any]) -> Any:
