@@ -1,11 +1,13 @@
 """The invariants I1 to I10, judged from the broker's ledger and the journal, never from what the trader claims."""
 
 import json
+import re
 
 from tests.live.alpaca_sim.stage import KEY, SECRET, ours, quick_check
 
 OPEN_NS, CLOSE_NS = (14 * 60 + 30) * 60 * 10**9, 21 * 3600 * 10**9  # of a New York winter's day, UTC
 DAY_NS = 86_400 * 10**9
+WORKING = ("new", "accepted", "partially_filled", "pending_cancel")
 
 
 def judge(stage, cap_cents=None, quiet=True, broker_acts=False):
@@ -16,11 +18,14 @@ def judge(stage, cap_cents=None, quiet=True, broker_acts=False):
     once(ledger, intents)
     if quiet:
         same_book(stage, ledger)
+        working = [o["cid"] for o in ledger["orders"].values() if ours(o) and o["status"] in WORKING]
+        assert not working, f"I2: {working} still works and nobody follows it"
     if cap_cents is not None:
         assert ledger["worst"] <= cap_cents, "I3: more at risk than allowed"
     if not broker_acts:
         assert not ledger.get("ever_naked"), "I4: a short without cover"
     assert ledger["conserved"]
+    signs(ledger)
     in_session(requests)
     journal_first(stage, requests)
     assert quick_check(stage.account / "journal.sqlite") == "ok", "I7"
@@ -39,13 +44,23 @@ def once(ledger, intents):
     assert {order["cid"] for order in mine} <= set(intents), "I1: an order without an intent"
     jobs = {}
     for order in mine:
-        job = order["cid"].rpartition("-")[0]
+        job = re.match(r"qmtf-\w+-\d+-\d+-\w+-", order["cid"]).group()
         jobs.setdefault(job, []).append(order)
     for job, orders in jobs.items():
         wished = max(intents[order["cid"]]["units"] for order in orders)
         assert sum(order["filled"] for order in orders) <= wished, f"I1: {job} filled more than it wished"
         working = [order for order in orders if order["status"] not in ("filled", "canceled", "expired", "rejected")]
         assert len(working) <= 1, f"I1: {job} works twice"
+
+
+def signs(ledger):
+    """A package that opens is sold for a credit, one that closes is not paid for: the limit's sign says so."""
+    for order in ledger["orders"].values():
+        if ours(order) and len(order["legs"]) == 4 and order["limit"] is not None:
+            opens = all(leg["intent"].endswith("open") for leg in order["legs"])
+            closes = all(leg["intent"].endswith("close") for leg in order["legs"])
+            assert not (opens and order["limit"] >= 0), f"{order['cid']} opens at {order['limit']}"
+            assert not (closes and order["limit"] < 0), f"{order['cid']} closes at {order['limit']}"
 
 
 def book_of(stage):

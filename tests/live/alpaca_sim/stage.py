@@ -27,10 +27,13 @@ SETTINGS = (
 
 
 class Stage:
-    """One rehearsal. settings: of the trader; scenario: {options, market, faults} of the server."""
+    """One rehearsal. settings: of the trader; scenario: {options, market, faults} of the server.
 
-    def __init__(self, folder: Path, settings=(), scenario=None, tape=None, cash=100_000.0, latency_ms=20):
-        self.folder = folder
+    mutation: a safeguard that the trader runs without, see sitecustomize.
+    """
+
+    def __init__(self, folder: Path, settings=(), scenario=None, tape=None, cash=100_000.0, latency_ms=20, mutation=""):
+        self.folder, self.mutation = folder, mutation
         self.settings = (*SETTINGS, *settings)
         self.home = folder / "home"
         self.home.mkdir(parents=True)
@@ -69,6 +72,7 @@ class Stage:
             QMTF_CLOCK_TOKEN=self.token,
             QMTF_LIVE_HOME=str(self.home),
             QMTF_FAILPOINT=failpoint,
+            QMTF_MUTATION=self.mutation,
             PYTHONPATH=os.pathsep.join([str(ROOT / "tests" / "live" / "alpaca_sim"), str(ROOT)]),
         )
         return found
