@@ -13,7 +13,7 @@ from typing import Any
 
 from core.config import ROOT, Config
 from core.errors import BrokerError
-from core.live import guards
+from core.live import guards, notify
 from core.live.broker import Broker
 from core.live.clock import Clock, RehearsalClock, SystemClock
 from core.live.journal import Journal
@@ -81,6 +81,7 @@ def trade(
 
     until : minute of the day after which a day's bars are left alone
     """
+    notify.check(config.live["live.notify"])
     signals = Signals()
     broker, clock, endpoint = set_up(config)
     account = broker.account()

@@ -77,7 +77,9 @@ class Lock:
         os.write(self._file, str(os.getpid()).encode())
 
     def release(self) -> None:
-        os.close(self._file)
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
 
 
 class Journal:

@@ -15,7 +15,7 @@ from typing import Any
 
 from core.config import Config
 from core.errors import BrokerError, DataError, RiskHalt
-from core.live import guards, reconcile
+from core.live import guards, notify, reconcile
 from core.live.broker import Ambiguous, Broker, RateLimited
 from core.live.clock import Clock
 from core.live.day_market import Snapshot, grid_of
@@ -208,6 +208,7 @@ class Trader:
     def _beat(self, now: int) -> None:
         with self.journal.transaction() as j:
             j.set("heartbeat_ns", now)
+        notify.send_one(self.journal, self.config.live["live.notify"], now)
 
     def _obey(self) -> None:
         """The KILL file and signals."""
