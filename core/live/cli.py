@@ -100,6 +100,8 @@ def summary_lines(value: dict[str, Any]) -> list[str]:
     lines = [f"{value['days']} sessions traded; held: {held}", f"journal and recordings: {value['folder']}"]
     if value["safe"]:
         lines.append("closing only: book and broker differed; see `live status`, then `live reconcile --accept`")
+    if value.get("modelled"):
+        lines.append("the rehearsed quotes are MODELLED")
     if "parity" in value:
         lines.append(f"parity: {value['parity']['same']} of {value['parity']['decisions']} decisions are the same")
     return lines

@@ -423,7 +423,7 @@ class Trader:
         self._commit(step, answers, rows, veto)
         reach("decision-committed")
         self._take(step.wanted, minute)
-        log.info("decided ts=%s verdict=%s wanted=%s", ts, REASON_NAMES[step.verdict], len(step.wanted))
+        log.debug("decided ts=%s verdict=%s wanted=%s", ts, REASON_NAMES[step.verdict], len(step.wanted))
         self._show(self, step)
 
     def _capped(self, step: Step) -> Step:

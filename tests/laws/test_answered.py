@@ -6,7 +6,7 @@ import pytest
 from backtest_engine import ledger_for, slots_of
 from core.answered import ENTRY, answered_row, answers_of
 from core.portfolio import new_book, note_open
-from core.types import A, ALL_LEGS, EVENT_FILL, EVENT_INTEREST, F, LEG_SIGN, ROLL, T, record_of
+from core.types import ALL_LEGS, EVENT_FILL, EVENT_INTEREST, LEG_SIGN, ROLL, A, F, T, record_of
 from tests import markets
 from tests.laws.test_same_result import arrays_of
 
