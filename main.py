@@ -219,6 +219,15 @@ def add_pricing_parsers(commands: Any) -> None:
         "as JSON and a picture of each smile.",
         epilog="example: python main.py calibrate --market history --date 2018-02-05 --models svi,ssvi,heston",
     )
+    what = ("smiles", "costs")
+    calibrate.add_argument(
+        "what",
+        nargs="?",
+        choices=what,
+        default="smiles",
+        metavar="WHAT",
+        help="smiles (default), or costs of live fills",
+    )
     chain_options(calibrate)
     common(calibrate)
 
@@ -671,6 +680,11 @@ def report_folder(args: argparse.Namespace, command: str, value: Any) -> Path | 
 
 
 def run_calibrate(args: argparse.Namespace) -> None:
+    if args.what == "costs":
+        from core.live import cli
+
+        cli.run_costs(args, show)
+        return
     from core.report.smiles import calibration_lines, calibration_value, write_calibration
     from core.smiles import fit_smiles, quotes_of
 

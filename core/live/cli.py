@@ -179,8 +179,8 @@ def do_today(args: argparse.Namespace, config: Config, show: Show) -> None:
     from core.live import commands
     from core.live.front import set_up
 
-    broker, _, _ = set_up(config)
-    value = commands.today(commands.folder_of(home()), broker, config)
+    broker, clock, _ = set_up(config)
+    value = commands.today(commands.folder_of(home()), broker, config, clock)
     show(args, value, commands.today_lines(value))
 
 
@@ -274,3 +274,11 @@ def run_parity(args: argparse.Namespace, show: Show) -> None:
     folder = Path(args.account) if args.account else folder_of(home())
     value = parity_of(folder, args.day)
     show(args, value, parity_lines(value))
+
+
+def run_costs(args: argparse.Namespace, show: Show) -> None:
+    from core.live.commands import folder_of
+    from core.live.fills import cost_lines, cost_value
+
+    value = cost_value(folder_of(home()))
+    show(args, value, cost_lines(value))

@@ -16,11 +16,15 @@ from core.live.broker import Broker
 from core.live.clock import Clock
 from core.live.desk import LIVE_STATES
 from core.live.journal import Journal, JournalReader
+from core.live.occ import parse_occ
 from core.live.reconcile import UNDERLYING, options_and_shares
-from core.market.calendar import day_text
-from core.types import REASON_NAMES, T
+from core.market.calendar import NS_DAY, NS_MINUTE, day_text
+from core.pricing.implied_vol import implied_vol
+from core.types import NS_PER_YEAR, REASON_NAMES, T
 
 OURS = "qmtf-"
+NONE = 1 << 29  # levels beyond it stand for none
+CLOSE_NS = 21 * 60 * NS_MINUTE  # 16:00 New York in winter: an hour matters little to a distance
 
 
 def folder_of(home: Path) -> Path:
@@ -180,7 +184,7 @@ def watch(folder: Path, broker: Broker, clock: Clock, dead_after: float) -> dict
     return {"heartbeat_age_s": round(age, 1), "dead": age > dead_after, "cancelled": cancelled}
 
 
-def today(folder: Path, broker: Broker, config: Config) -> dict[str, Any]:
+def today(folder: Path, broker: Broker, config: Config, clock: Clock) -> dict[str, Any]:
     """Each structure now: the expected move, each short's distance in it, P&L as a share of credit, what fires next."""
     reader = JournalReader(folder / "journal.sqlite")
     try:
@@ -193,16 +197,21 @@ def today(folder: Path, broker: Broker, config: Config) -> dict[str, Any]:
         }
     finally:
         reader.close()
-    found = []
+    found, now = [], clock.now_ns()
+    _, bars = broker.bars(UNDERLYING, 5, now - 4 * NS_DAY, now)
+    if not bars:
+        raise DataError(f"the broker has no bars of {UNDERLYING} for the last days")
     for s in saved["slots"].values():
         symbols = [occ for occ in s["legs"] if occ]
         quotes = {q.occ: q for q in broker.quotes(symbols).quotes}
-        found.append(structure_today(s, trades.get(s["trade"]), quotes, config))
+        found.append(structure_today(s, trades.get(s["trade"]), quotes, config, bars[-1].close, now))
     return {"asof_ns": book[0]["ts_ns"], "structures": found}
 
 
-def structure_today(s: dict[str, Any], line: Any, quotes: dict[str, Any], config: Config) -> dict[str, Any]:
-    """One structure of `today`."""
+def structure_today(
+    s: dict[str, Any], line: Any, quotes: dict[str, Any], config: Config, spot: float, now_ns: int
+) -> dict[str, Any]:
+    """One structure of `today`; shorts: see short_today."""
     mid = 0.0
     for leg, occ in enumerate(s["legs"]):
         if occ:
@@ -211,16 +220,31 @@ def structure_today(s: dict[str, Any], line: Any, quotes: dict[str, Any], config
             mid += (1 if leg in (1, 2) else -1) * price
     credit = s["credit"] - s["paid"]
     pnl = (credit - mid) * s["contracts"]
-    stop = s["stop"] if s["stop"] < 1 << 29 else None
     return {
         "trade": s["trade"], "expiry": day_text(s["expiry"]), "contracts": s["contracts"], "credit": s["credit"] / 100,
         "cost_to_close": None if math.isnan(mid) else mid / 100, "pnl": None if math.isnan(pnl) else pnl,
         "kept_share": None if math.isnan(pnl) or credit <= 0 else (credit - mid) / credit,
-        "profit_order_at": s["target"] / 100 if s["target"] > -(1 << 29) else None,
-        "stop_at": None if stop is None else stop / 100,
-        "exit_dte": config["strategy.exits.exit_dte"],
+        "profit_order_at": s["target"] / 100 if s["target"] > -NONE else None,
+        "stop_at": s["stop"] / 100 if s["stop"] < NONE else None, "exit_dte": config["strategy.exits.exit_dte"],
         "opened_ns": None if line is None else line[T["opened"]],
+        "shorts": [short_today(s["legs"][leg], quotes, spot, now_ns) for leg in (1, 2) if s["legs"][leg]],
     }  # fmt: skip
+
+
+def short_today(occ: str, quotes: dict[str, Any], spot: float, now_ns: int) -> dict[str, Any]:
+    """A short: sd, the spot's standard deviation to expiry by its own volatility ($); away, its distance in them."""
+    option, quote = parse_occ(occ), quotes.get(occ)
+    years = (option.expiry_day * NS_DAY + CLOSE_NS - now_ns) / NS_PER_YEAR
+    price = math.nan if quote is None or quote.bid < 0 else (quote.bid + quote.ask) / 200
+    strike = option.strike_cents / 100
+    vol = implied_vol(option.right == 1, price, spot, strike, years, 1.0)
+    sd = spot * vol * math.sqrt(max(years, 0.0))
+    away = (strike - spot) * (1 if option.right else -1) / sd if sd > 0 else math.nan
+    return {"occ": occ, "strike": strike, "sd": none_if_nan(sd), "away": none_if_nan(away)}
+
+
+def none_if_nan(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
 
 
 def today_lines(value: dict[str, Any]) -> list[str]:
@@ -230,9 +254,14 @@ def today_lines(value: dict[str, Any]) -> list[str]:
         cost = "no quote" if s["cost_to_close"] is None else f"{s['cost_to_close']:.2f}"
         stop = "no stop" if s["stop_at"] is None else f"stop at {s['stop_at']:.2f}"
         goal = "no profit order" if s["profit_order_at"] is None else f"profit at {s['profit_order_at']:.2f}"
+        far = "; ".join(
+            f"{short['strike']:g} is {short['away']:.1f} deviations of ${short['sd']:.2f} away"
+            for short in s["shorts"]
+            if short["away"] is not None
+        )
         lines.append(
             f"structure {s['trade']} {s['expiry']} x{s['contracts']}: credit {s['credit']:.2f}, costs {cost} to close, "
-            f"{kept}; {goal}, {stop}, {s['exit_dte']} days to expiry"
+            f"{kept}; {goal}, {stop}, at {s['exit_dte']} days to expiry; {far or 'distances unknown'}"
         )
     return lines or ["nothing is open"]
 
