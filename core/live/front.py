@@ -20,11 +20,13 @@ from core.live.journal import Journal
 from core.live.keys import Endpoint, Keys, check_keys, endpoint_of, keys_at_hand
 from core.live.morning import Calendar
 from core.live.redact import Redaction, quieten
+from core.live.stream import Updates, stream_url
 from core.live.trader import Trader
 from core.types import Reason
 
 ENDPOINT = "QMTF_ALPACA_URL"  # a rehearsal on this machine, nothing else
 TOKEN = "QMTF_CLOCK_TOKEN"  # of its clock
+STREAM = "QMTF_STREAM"  # 1: listen to order updates in a rehearsal too
 HOME = ROOT / "data" / "live"
 log = logging.getLogger("quantor.live")
 
@@ -63,6 +65,15 @@ def connect(config: Config, endpoint: Endpoint, keys: Keys, clock: Clock) -> Bro
     )  # fmt: skip
 
 
+def updates_of(endpoint: Endpoint, keys: Keys) -> Updates | None:
+    """The stream of order updates, started; in a rehearsal, whose clock it does not move, only if asked for."""
+    if endpoint.rehearsal and os.environ.get(STREAM) != "1":
+        return None
+    updates = Updates(stream_url(endpoint.trading), keys)
+    updates.start()
+    return updates
+
+
 def set_up(config: Config) -> tuple[Broker, Clock, Endpoint]:
     endpoint = endpoint_of(os.environ.get(ENDPOINT))
     keys = keys_at_hand()
@@ -82,7 +93,7 @@ def trade(
     until : minute of the day after which a day's bars are left alone
     """
     notify.check(config.live["live.notify"])
-    signals = Signals()
+    signals, updates = Signals(), None
     broker, clock, endpoint = set_up(config)
     account = broker.account()
     guards.check_account(account, endpoint)
@@ -95,6 +106,7 @@ def trade(
             j.event("started", "live", {"pid_free": True, "feeds": [config.live["live.option_feed"]]})
         calendar = Calendar(broker, clock)
         trader = Trader(config, broker, clock, journal, folder, calendar, lambda: signals.asked, show)
+        trader.updates = updates = updates_of(endpoint, keys_at_hand())
         trader.start()
         traded = 0
         while days is None or traded < days:
@@ -104,6 +116,8 @@ def trade(
             traded += 1
         return {"folder": str(folder), "days": traded, "positions": trader.held(), "safe": trader.safe}
     finally:
+        if updates is not None:
+            updates.stop()
         journal.close()
 
 

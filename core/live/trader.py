@@ -17,7 +17,7 @@ from core.config import Config
 from core.errors import BrokerError, DataError, RiskHalt
 from core.live import guards, notify, reconcile
 from core.live.broker import Ambiguous, Broker, RateLimited
-from core.live.clock import Clock
+from core.live.clock import Clock, SystemClock
 from core.live.day_market import Snapshot, grid_of
 from core.live.desk import QUARANTINE, Desk, answer_of
 from core.live.engine import OPEN, Engine, Step, Wanted
@@ -28,6 +28,7 @@ from core.live.morning import Calendar, begin_day, recorded_bars
 from core.live.recording import Recorder
 from core.live.records import Position, Quote
 from core.live.state import TABLES
+from core.live.stream import Updates
 from core.live.work import Job, Workbench
 from core.market.build import BAR_MINUTES
 from core.market.calendar import NS_MINUTE, day_text
@@ -69,6 +70,7 @@ class Trader:
         self.safe = bool(journal.get("safe", False))
         self.skew_ns = 0
         self.feed = ""
+        self.updates: Updates | None = None  # the stream of order updates, where one is listened to
         self._watched_ns = 0
 
     # ------------------------------------------------------------ a day
@@ -202,8 +204,20 @@ class Trader:
             self._watch(now)
             idle = all(job.ended for job in self.bench.jobs) and not self.desk.open_orders()
             pause = min(60.0, 12 * poll) if idle else poll
-            self.clock.sleep(max(min(pause, (end - self.clock.now_ns()) / SECOND), 0.05))
+            self._pause(max(min(pause, (end - self.clock.now_ns()) / SECOND), 0.05))
         self.bench.finish()
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, or until the stream says that an order changed."""
+        if self.updates is None:
+            self.clock.sleep(seconds)
+            return
+        until = self.clock.now_ns() + int(seconds * SECOND)
+        while self.clock.now_ns() < until and not self.updates.wait(0.0):
+            if isinstance(self.clock, SystemClock):
+                self.updates.wait((until - self.clock.now_ns()) / SECOND)
+                return
+            self.clock.sleep(min(5.0, (until - self.clock.now_ns()) / SECOND))
 
     def _beat(self, now: int) -> None:
         with self.journal.transaction() as j:

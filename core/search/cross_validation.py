@@ -44,13 +44,13 @@ def splits_of(groups: int, tested: int) -> list[tuple[int, ...]]:
 def training_mask(days: Any, tests: list[tuple[int, int]], purge_days: int, embargo_days: int) -> Any:
     """bool (S): sessions that may be trained on beside tests [first, one past the last).
 
-    Out go sessions from which a position could be held into a test, and those after one that could hold a position
-    opened in it, or that follow within the embargo.
+    Out go sessions from which a position could be held into a test, those after one that could hold a position opened
+    in it, and after these the embargo.
     """
     days = np.asarray(days, np.int64)
     mask = np.ones(len(days), bool)
     for first, end in tests:
-        mask &= (days < days[first] - purge_days) | (days > days[end - 1] + max(purge_days, embargo_days))
+        mask &= (days < days[first] - purge_days) | (days > days[end - 1] + purge_days + embargo_days)
     return mask
 
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.metrics import SESSIONS_PER_YEAR, skew_and_kurtosis
-from core.overfit import Overfitting, deflated_sharpe, expected_best_sharpe, overfitting
+from core.overfit import Overfitting, deflated_sharpe, expected_best_sharpe, least_record, overfitting
 
 SURE = 0.95
 DRAWS, DRAW_SEED = 400, 1
@@ -30,6 +30,7 @@ SPLITS = (16, 14, 12, 10, 8, 6, 4)
 MOST_WORK = 3e7  # combinations x columns: about a second
 LEAST_SESSIONS = 4  # a block
 EVEN = 0.5
+VISIBLE = 2.0  # annual Sharpe ratio that a record must be able to show
 
 
 class Luck(NamedTuple):
@@ -50,6 +51,7 @@ class Luck(NamedTuple):
     verdict: str  # overfit, not overfit, undecided
     words: str
     common: tuple[float, float] | None  # median skew and kurtosis of the trials
+    least: float | None = None  # sessions that show this Sharpe ratio against none, tried once; infinite at or below 0
 
 
 def moving(returns: Any) -> Any:
@@ -136,10 +138,32 @@ def luck_of(returns: Any, best: int, trials: int) -> Luck:
     if splits is not None:
         tested = overfitting(columns, splits)
     verdict, words = judged(sharpe, by_luck, deflated, tested)
+    least = None
+    if sharpe is not None and moments is not None:
+        least = least_record(sharpe, *moments, 0.0, SURE)
+        verdict, words = with_record(verdict, words, periods, worth, least, moments)
     return Luck(
         sharpe, periods, worth, trials, effective, spread, by_luck, deflated, tested.pbo if tested else None,
-        tested.loss if tested else None, tested, splits, verdict, words, common,
+        tested.loss if tested else None, tested, splits, verdict, words, common, least,
     )  # fmt: skip
+
+
+def with_record(
+    verdict: str, words: str, periods: int, worth: int, least: float, moments: tuple[float, float]
+) -> tuple[str, str]:
+    """The verdict with the length of the record beside it: undecided where no skill could have been seen in it.
+
+    A record is too short to call anything overfit where a true annual Sharpe ratio of VISIBLE, tried once, would be
+    told from none in less than SURE of the cases.
+    """
+    enough = least_record(VISIBLE / math.sqrt(SESSIONS_PER_YEAR), *moments, 0.0, SURE)
+    if verdict == "overfit" and worth < enough:
+        return "undecided", (
+            f"{words}; but in {periods} sessions even a true Sharpe ratio of {VISIBLE:g} a year, tried once, could not "
+            f"be told from none: that takes {math.ceil(enough)}"
+        )
+    needs = f"{math.ceil(least)} sessions" if math.isfinite(least) else "no number of sessions"
+    return verdict, f"{words}; {periods} sessions, of which {needs} would show it against none, were it tried once"
 
 
 def common_moments(columns: Any) -> tuple[float, float] | None:
@@ -177,10 +201,17 @@ def independent_periods(own: Any) -> int:
 
 
 def spread_of(columns: Any, sharpe: float, periods: int, skew: float, kurtosis: float) -> float:
-    """Standard deviation of the Sharpe ratios of tries without skill: the trials' own, or the error of one estimate."""
+    """Standard deviation of the Sharpe ratios of tries without skill: the trials' own, or the error of one estimate.
+
+    Of the trials' own only what lies above their median counts, mirrored, and where that is a loss only what gains:
+    how far plainly bad settings fall is no luck that the best could have had.
+    """
     error = math.sqrt(max(1.0 - skew * sharpe + 0.25 * (kurtosis - 1.0) * sharpe**2, 0.0) / (periods - 1))
-    across = float(sharpe_ratios(columns).std(ddof=1)) if columns.shape[1] > 1 else 0.0
-    return max(error, across)
+    if columns.shape[1] < 2:
+        return error
+    ratios = sharpe_ratios(columns)
+    above = np.maximum(ratios - max(float(np.median(ratios)), 0.0), 0.0)
+    return max(error, math.sqrt(2.0 * float((above**2).mean())))
 
 
 def judged(

@@ -8,6 +8,7 @@ Source of the shares of variance: functional ANOVA, Sobol, "Sensitivity estimate
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 NEAREST = 6
 HOLDS, COLLAPSES = 0.7, 0.3  # of the objective that survives a step
 BINS = 8
+MOST_CELLS = 12  # on an axis of a heat map
 Levels = Mapping[str, Sequence[Any]]
 
 
@@ -39,7 +41,7 @@ def ground_of(levels: Levels | Ground) -> Ground:
 class Shape(NamedTuple):
     """How the ground lies around a trial."""
 
-    word: str  # plateau, ridge, spike, unknown
+    word: str  # plateau, slope, ridge, spike, unknown
     along: tuple[str, ...]  # settings of which a step changes little
     across: tuple[str, ...]  # settings of which a step ruins it
     survives: dict[str, float]  # worst share of the objective left by a step of each setting
@@ -56,7 +58,7 @@ def codes(levels: Levels) -> tuple[Any, Any]:
     for values in levels.values():
         distinct = list(dict.fromkeys(values))
         numbers = is_number(distinct)
-        distinct = sorted(distinct) if numbers else distinct
+        distinct = sorted(distinct) if numbers else sorted(distinct, key=str)  # whatever the trials' order
         places = {value: i for i, value in enumerate(distinct)}
         columns.append([places[value] for value in values])
         ordered.append(numbers)
@@ -91,7 +93,7 @@ def steps_of(code: Any, ordered: Any) -> list[tuple[int, Any, Any]]:
 
 
 def nearest(code: Any, found: list[tuple[int, Any, Any]]) -> list[tuple[int, Any, Any]]:
-    """The nearest few, in the space of ranks, of trials that have no neighbour among `found`."""
+    """The nearest few, and whatever is as near, in the space of ranks, of trials without a neighbour among `found`."""
     alone = np.ones(len(code), bool)
     for _, mine, _ in found:
         alone[mine] = False
@@ -100,9 +102,11 @@ def nearest(code: Any, found: list[tuple[int, Any, Any]]) -> list[tuple[int, Any
     from scipy.spatial import cKDTree
 
     scaled = code / np.maximum(code.max(axis=0), 1)
-    _, near = cKDTree(scaled).query(scaled[alone], NEAREST + 1)
-    mine = np.repeat(np.nonzero(alone)[0], NEAREST + 1)
-    other = near.reshape(-1)
+    tree = cKDTree(scaled)
+    reach = tree.query(scaled[alone], NEAREST + 1)[0][:, -1]
+    near = tree.query_ball_point(scaled[alone], reach * (1.0 + 1e-9))
+    mine = np.repeat(np.nonzero(alone)[0], [len(others) for others in near])
+    other = np.concatenate([np.asarray(others, np.int64) for others in near])
     return [(-1, mine[mine != other], other[mine != other])]
 
 
@@ -143,7 +147,7 @@ def plateau(levels: Levels | Ground, objective: Any) -> int:
     """The recommended trial: the best plateau, not the best point; -1 where no trial counts.
 
     The trial whose own and neighbours' objectives have the highest lower quartile; of equals the one with their highest
-    mean, then the best, then the first.
+    mean, then the best, then the one whose levels come first.
     """
     objective = np.asarray(objective, np.float64)
     if not np.isfinite(objective).any():
@@ -154,7 +158,7 @@ def plateau(levels: Levels | Ground, objective: Any) -> int:
     total = np.bincount(mine, values, len(objective)) + np.where(known, objective, 0.0)
     mean = total / (np.bincount(mine, minlength=len(objective)) + 1)
     keys = (lower_quartiles(levels, objective), np.where(known, mean, np.nan), objective)
-    order = np.lexsort((np.arange(len(objective)), *(-np.nan_to_num(key, nan=-np.inf) for key in reversed(keys))))
+    order = np.lexsort((*levels.code.T[::-1], *(-np.nan_to_num(key, nan=-np.inf) for key in reversed(keys))))
     return int(order[0])
 
 
@@ -192,11 +196,33 @@ def shape_of(levels: Levels | Ground, objective: Any, i: int) -> Shape:
                 left = float(survival(np.full(len(values), objective[i]), values, spread).min())
                 survives[names[j]] = min(left, survives.get(names[j], 1.0))
     if not survives:
-        return Shape("unknown", (), (), {}, "no trial one step away was tried")
+        return drawn_shape(ground, objective, i, spread, worst)
     along = tuple(name for name, left in survives.items() if left >= HOLDS)
     across = tuple(name for name, left in survives.items() if left < COLLAPSES)
-    word = "plateau" if not across and len(along) * 2 >= len(survives) else ("ridge" if along else "spike")
+    word = word_of(len(survives), len(along), len(across))
     return Shape(word, along, across, survives, shape_words(word, along, across, survives))
+
+
+def word_of(steps: int, holds: int, collapses: int) -> str:
+    """What the ground is called of which so many steps hold and so many collapse."""
+    if holds == steps:
+        return "plateau"
+    if collapses == 0:
+        return "slope"
+    return "ridge" if holds else "spike"
+
+
+def drawn_shape(ground: Ground, objective: Any, i: int, spread: float, worst: float) -> Shape:
+    """The shape of a trial without neighbours one step away, by the nearest that were drawn; unknown without any."""
+    others = [other[mine == i] for _, mine, other in ground.near]
+    found = np.concatenate(others) if others and i >= 0 and np.isfinite(objective[i]) else np.zeros(0, np.int64)
+    if not len(found):
+        return Shape("unknown", (), (), {}, "no trial one step away was tried")
+    values = np.where(np.isfinite(objective[found]), objective[found], worst)
+    left = survival(np.full(len(values), objective[i]), values, spread)
+    word = word_of(len(left), int((left >= HOLDS).sum()), int((left < COLLAPSES).sum()))
+    words = f"{word}: the {len(left)} nearest drawn trials keep {left.min():.0%} to {left.max():.0%} of the objective"
+    return Shape(word, (), (), {}, words)
 
 
 def shape_words(word: str, along: Sequence[str], across: Sequence[str], survives: Mapping[str, float]) -> str:
@@ -207,10 +233,15 @@ def shape_words(word: str, along: Sequence[str], across: Sequence[str], survives
     text = f"the worst step ({last([least])}) leaves {survives[least]:.0%} of the objective"
     if word == "plateau":
         return f"plateau: it holds one step away in every direction; {text}"
+    if word == "slope":
+        holds = f"it holds along {last(along)} and " if along else "it "
+        return f"slope: {holds}loses along the others, and no step ruins it; {text}"
     if word == "ridge":
-        breaks = f" and breaks along {last(across)}" if across else ""
-        return f"ridge: it holds along {last(along)}{breaks}; {text}"
-    return f"spike: one step ruins it; {text}"
+        return f"ridge: it holds along {last(along)} and breaks along {last(across)}; {text}"
+    whole = (
+        "every step ruins it" if len(across) == len(survives) else f"it breaks along {last(across)} and holds nowhere"
+    )
+    return f"spike: {whole}; {text}"
 
 
 def binned(column: Any) -> Any:
@@ -257,18 +288,29 @@ class HeatMap(NamedTuple):
     best: Any
 
 
+def axis_of(values: Sequence[Any]) -> tuple[list[Any], Any]:
+    """(labels, int64 place of each trial) of a setting; more than MOST_CELLS numbers are joined by quantiles."""
+    code, ordered = codes({"": values})
+    numbers = bool(ordered[0])
+    distinct = sorted(set(values)) if numbers else sorted(dict.fromkeys(values), key=str)
+    if not numbers or len(distinct) <= MOST_CELLS:
+        return distinct, code[:, 0]
+    edges = np.unique(np.quantile(np.asarray(values, float), np.linspace(0.0, 1.0, MOST_CELLS + 1)))
+    place = np.clip(np.searchsorted(edges, np.asarray(values, float), side="right") - 1, 0, len(edges) - 2)
+    return [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)], place
+
+
 def heat_map(levels: Levels, objective: Any, a: str, b: str) -> HeatMap:
     objective = np.asarray(objective, np.float64)
-    code, _ = codes({a: levels[a], b: levels[b]})
-    axes = [sorted(set(levels[k])) if is_number(levels[k]) else list(dict.fromkeys(levels[k])) for k in (a, b)]
-    shape = (len(axes[0]), len(axes[1]))
+    (rows, place), (columns, across) = axis_of(levels[a]), axis_of(levels[b])
+    shape = (len(rows), len(columns))
     known = np.isfinite(objective)
     total, count, best = np.zeros(shape), np.zeros(shape), np.full(shape, -np.inf)
-    np.add.at(total, (code[known, 0], code[known, 1]), objective[known])
-    np.add.at(count, (code[known, 0], code[known, 1]), 1)
-    np.maximum.at(best, (code[known, 0], code[known, 1]), objective[known])
+    np.add.at(total, (place[known], across[known]), objective[known])
+    np.add.at(count, (place[known], across[known]), 1)
+    np.maximum.at(best, (place[known], across[known]), objective[known])
     mean = np.divide(total, count, out=np.full(shape, np.nan), where=count > 0)
-    return HeatMap(axes[0], axes[1], mean, np.where(count > 0, best, np.nan))
+    return HeatMap(rows, columns, mean, np.where(count > 0, best, np.nan))
 
 
 def pareto(profit: Any, drawdown: Any) -> Any:

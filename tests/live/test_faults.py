@@ -225,6 +225,27 @@ def test_34_a_feed_that_is_refused_is_replaced_and_named(stages):
     assert '"feed":"indicative"' in "".join(row["seen"] for row in stage.rows("SELECT seen FROM intent"))
 
 
+# ---------------------------------------------------------------- 36 to 38: the stream is a hint
+
+STREAMS = {
+    "well": {}, "36-dropped-at-a-fill": {"stream_drop": True}, "37-mute": {"stream_mute": True},
+    "37-not-subscribed": {"stream_unheard": True}, "38-doubled-reordered-unknown": {"stream_doubled": True},
+    "38-bad-frames": {"stream_bad": True}, "38-refused": {"stream_refused": True},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_36_to_38_whatever_the_stream_does_polling_finds_the_truth(stages, name):
+    stage = stages(scenario={"options": STREAMS[name]}, stream=True)
+    ledger = ran(stage, until="09:55")
+    entered(stage, ledger)
+    assert stage.text().count("stream_") < 20  # no flood
+    if name == "well":
+        assert "stream_listening" in stage.text()
+    if name in ("37-not-subscribed", "38-refused"):
+        assert "stream_refused" in stage.text()
+
+
 # ---------------------------------------------------------------- 39, 40: strangers
 
 

@@ -344,20 +344,20 @@ class Server:
         """The stream of order updates: binary frames that hold JSON."""
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        if self.exchange.options.get("stream_refused"):
-            await self._frame(socket, {"stream": "authorization", "data": {"status": "unauthorized"}})
-            await socket.close()
-            return socket
         async for message in socket:
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 break
             said = json.loads(message.data)
             if said.get("action") in ("authenticate", "auth"):
+                if self.exchange.options.get("stream_refused"):
+                    await self._frame(socket, {"stream": "authorization", "data": {"status": "unauthorized"}})
+                    break
                 data = {"status": "authorized", "action": "authenticate"}
                 await self._frame(socket, {"stream": "authorization", "data": data})
             elif said.get("action") == "listen":
+                streams = [] if self.exchange.options.get("stream_unheard") else ["trade_updates"]
                 self._sockets.append(socket)
-                await self._frame(socket, {"stream": "listening", "data": {"streams": ["trade_updates"]}})
+                await self._frame(socket, {"stream": "listening", "data": {"streams": streams}})
         if socket in self._sockets:
             self._sockets.remove(socket)
         return socket
@@ -368,6 +368,15 @@ class Server:
 
     async def _tell_streams(self) -> None:
         heard, self.exchange.heard = self.exchange.heard, []
+        options = self.exchange.options
+        if options.get("stream_mute"):
+            return
+        if heard and options.get("stream_drop"):
+            for socket in self._sockets:
+                await socket.close()
+            return
+        if options.get("stream_doubled"):
+            heard = [*reversed(heard), *heard, {**heard[0], "event": "frobnicated"}] if heard else heard
         for event in heard:
             order = self.ledger.orders[event["order"]]
             data = {
@@ -376,6 +385,8 @@ class Server:
                 "execution_id": self.ledger.named_id(f"{event['order']}{event['at']}"),
             }  # fmt: skip
             for socket in [s for s in self._sockets if not s.closed]:
+                if options.get("stream_bad"):
+                    await socket.send_bytes(b"\x00not json")
                 await self._frame(socket, {"stream": "trade_updates", "data": data})
 
     # ------------------------------------------------------------ the control door

@@ -32,8 +32,18 @@ class Stage:
     mutation: a safeguard that the trader runs without, see sitecustomize.
     """
 
-    def __init__(self, folder: Path, settings=(), scenario=None, tape=None, cash=100_000.0, latency_ms=20, mutation=""):
-        self.folder, self.mutation = folder, mutation
+    def __init__(
+        self,
+        folder: Path,
+        settings=(),
+        scenario=None,
+        tape=None,
+        cash=100_000.0,
+        latency_ms=20,
+        mutation="",
+        stream=False,
+    ):
+        self.folder, self.mutation, self.stream = folder, mutation, stream
         self.settings = (*SETTINGS, *settings)
         self.home = folder / "home"
         self.home.mkdir(parents=True)
@@ -73,6 +83,7 @@ class Stage:
             QMTF_LIVE_HOME=str(self.home),
             QMTF_FAILPOINT=failpoint,
             QMTF_MUTATION=self.mutation,
+            QMTF_STREAM="1" if self.stream else "",
             PYTHONPATH=os.pathsep.join([str(ROOT / "tests" / "live" / "alpaca_sim"), str(ROOT)]),
         )
         return found

@@ -76,6 +76,30 @@ def test_a_true_sharpe_ratio_of_2_is_seen_in_80_of_100_seeds() -> None:
     assert sum(verdict == "not overfit" for verdict, _ in verdicts(2.0, 100)) >= 80
 
 
+def test_plainly_bad_settings_are_no_luck_of_the_best() -> None:
+    """One column of Sharpe 2.5 a year among sixty between -4 and 1: the losers say nothing of how it came about."""
+    rng = np.random.default_rng(11)
+    returns = 0.01 * rng.standard_normal((FOUR_YEARS, 61))
+    returns -= returns.mean(axis=0)
+    annual = np.concatenate(([2.5], rng.uniform(-4.0, 1.0, 60)))
+    returns += annual / math.sqrt(252) * returns.std(axis=0, ddof=1)
+    luck = luck_of(returns, 0, 61)
+    assert luck.verdict == "not overfit", luck.words
+    assert luck.by_luck is not None and luck.by_luck * math.sqrt(252) < 2.0
+
+
+def test_a_record_too_short_to_show_anything_is_undecided() -> None:
+    short = drawn(3, 1.0)[:40]
+    luck = luck_of(short, 0, 1)
+    assert luck.verdict == "undecided" and "could not be told from none" in luck.words
+    assert luck_of(drawn(3, 0.0), 0, 81).verdict == "overfit"  # four years are long enough to say so
+
+
+def test_the_words_name_the_least_record() -> None:
+    luck = luck_of(drawn(5, 2.0), 0, 81)
+    assert luck.least is not None and f"{math.ceil(luck.least)} sessions would show it" in luck.words
+
+
 def test_copies_are_no_new_tries() -> None:
     rng = np.random.default_rng(3)
     one = rng.standard_normal((1000, 1))

@@ -52,10 +52,9 @@ def test_the_order_of_trials_does_not_matter(order: list[int]) -> None:
     levels = {name: [values[i] for i in order] for name, values in LEVELS.items()}
     score = np.array([a + 10 * b for a, b in zip(LEVELS["a"], LEVELS["b"], strict=True)])
     shuffled = score[order]
-    assert (
-        order[plateau(levels, shuffled)] == plateau(LEVELS, score)
-        or score[order[plateau(levels, shuffled)]] == (score[plateau(LEVELS, score)])
-    )
+    assert order[plateau(levels, shuffled)] == plateau(LEVELS, score)
+    flat = np.zeros(45)  # nothing but ties
+    assert order[plateau(levels, flat)] == plateau(LEVELS, flat)
     assert np.allclose(neighbourhood_scores(levels, shuffled), neighbourhood_scores(LEVELS, score)[order])
 
 
@@ -103,6 +102,49 @@ def test_drawn_trials_have_their_nearest() -> None:
     chosen = plateau(levels, score)
     assert score[chosen] > np.quantile(score, 0.97)
     assert np.isfinite(neighbourhood_scores(levels, score)).all()
+
+
+@given(order=st.permutations(range(12)))
+def test_the_order_of_drawn_trials_and_their_choices_does_not_matter(order: list[int]) -> None:
+    levels = {"a": [1, 9, 4, 7, 2, 8, 3, 6, 5, 0, 11, 10], "c": list("zxyzyxxyzyzx")}
+    score = np.arange(12.0) ** 2
+    mixed = {name: [values[i] for i in order] for name, values in levels.items()}
+    assert np.allclose(neighbourhood_scores(mixed, score[order]), neighbourhood_scores(levels, score)[order])
+
+
+@pytest.mark.parametrize(
+    ("around", "word", "words"),
+    [
+        ((1.0, 0.9, 0.8, 1.0), "plateau", "in every direction"),
+        ((1.0, 1.0, 0.5, 0.5), "slope", "holds along a and loses along the others, and no step ruins it"),
+        ((0.5, 0.5, 0.5, 0.5), "slope", "no step ruins it"),
+        ((1.0, 1.0, 0.1, 0.1), "ridge", "holds along a and breaks along b"),
+        ((0.1, 0.1, 0.1, 0.1), "spike", "every step ruins it"),
+        ((0.5, 0.5, 0.1, 0.1), "spike", "breaks along b and holds nowhere"),
+    ],
+)
+def test_the_words_say_what_the_steps_leave(around: tuple[float, ...], word: str, words: str) -> None:
+    levels = {"a": [1, 0, 2, 1, 1], "b": [1, 1, 1, 0, 2]}
+    shape = shape_of(levels, np.array([1.0, *around]), 0)
+    assert shape.word == word and words in shape.words
+
+
+def test_a_drawn_trial_has_the_shape_of_its_nearest() -> None:
+    rng = np.random.default_rng(2)
+    levels = {"a": rng.permutation(200).tolist(), "b": rng.permutation(200).tolist()}
+    assert shape_of(levels, np.ones(200), 7).word == "plateau"
+    alone = np.full(200, 0.01)
+    alone[7] = 1.0
+    shape = shape_of(levels, alone, 7)
+    assert shape.word == "spike" and "nearest drawn trials keep 1% to 1%" in shape.words
+
+
+def test_heat_maps_of_many_levels_are_binned() -> None:
+    rng = np.random.default_rng(4)
+    levels = {"a": rng.normal(size=500).tolist(), "b": rng.integers(0, 3, 500).tolist()}
+    found = heat_map(levels, np.arange(500.0), "a", "b")
+    assert len(found.rows) == 12 and found.columns == [0, 1, 2] and " to " in found.rows[0]
+    assert found.best.max() == 499.0 and np.isfinite(found.mean).all()
 
 
 def test_importances_are_the_shares_of_an_additive_score() -> None:

@@ -72,7 +72,7 @@ def test_purged_trainings_share_no_position_with_a_test(first: int, length: int,
     end = min(first + length, len(DAYS))
     mask = training_mask(DAYS, [(first, end)], purge, embargo)
     for day in DAYS[mask]:
-        assert day + purge < DAYS[first] or day > DAYS[end - 1] + max(purge, embargo)
+        assert day + purge < DAYS[first] or day > DAYS[end - 1] + purge + embargo
     assert not mask[first:end].any()
 
 
