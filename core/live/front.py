@@ -13,6 +13,7 @@ from typing import Any
 
 from core.config import ROOT, Config
 from core.errors import BrokerError
+from core.jit import is_cold
 from core.live import guards, notify
 from core.live.broker import Broker
 from core.live.clock import Clock, RehearsalClock, SystemClock
@@ -22,6 +23,7 @@ from core.live.morning import Calendar
 from core.live.redact import Redaction, quieten
 from core.live.stream import Updates, stream_url
 from core.live.trader import Trader
+from core.live.warm import warm
 from core.types import Reason
 
 ENDPOINT = "QMTF_ALPACA_URL"  # a rehearsal on this machine, nothing else
@@ -93,6 +95,10 @@ def trade(
     until : minute of the day after which a day's bars are left alone
     """
     notify.check(config.live["live.notify"])
+    os.umask(0o077)  # journal, recordings and logs are the user's own
+    if is_cold("core.answered.answered_row"):
+        log.warning("compiling the decisions once, for this version of the code; it takes a few minutes")
+    warm()
     signals, updates = Signals(), None
     broker, clock, endpoint = set_up(config)
     account = broker.account()

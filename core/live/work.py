@@ -20,6 +20,7 @@ from core.live.records import Quote
 
 LETTERS = {"open": "o", "close": "c", "roll": "r", "emergency": "e"}
 CANCEL_SECONDS = 20.0
+BLIND_AFTER = 3  # steps without a price, until an urgent exit is sent at its bound
 log = logging.getLogger("quantor.work")
 
 
@@ -138,8 +139,8 @@ class Workbench:
             "feed": chain.feed, "mid": None if math.isnan(mid) else mid,
             "natural": None if math.isnan(natural) else natural, "step": job.step,
         }  # fmt: skip
-        if net is None and is_urgent(job.order) and job.order.most is not None:
-            net = job.order.most  # without a price an exit that may not wait still has its bound: the width
+        if net is None and is_urgent(job.order) and job.order.most is not None and job.step >= BLIND_AFTER:
+            net = job.order.most  # an exit that may not wait is not kept by dark quotes: its bound is the width
         return net, seen
 
     def _after_refusal(self, job: Job) -> None:

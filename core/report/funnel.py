@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from backtest_engine import BacktestResult
 
 # What a bar that comes through a stage has, and the reasons that stop bars there.
+LIVE_HALTS = (Reason.CLOSING_ONLY, Reason.DAY_CAP, Reason.EQUITY_LOSS, Reason.REFUSED, Reason.CLOCK_SKEW)
 STAGES: tuple[tuple[str, tuple[int, ...]], ...] = (
-    ("quotes are known", (Reason.NONE, Reason.NO_QUOTES, Reason.SCRIPTED)),
+    ("quotes are known", (Reason.NONE, Reason.NO_QUOTES, Reason.SCRIPTED, Reason.STALE)),
     ("in entry window", (Reason.WEEKDAY, Reason.WINDOW, Reason.EXPIRY_DAY)),
-    ("no halt", (Reason.DAILY_LOSS, Reason.DRAWDOWN, Reason.LOSSES_IN_ROW, Reason.KILLED)),
+    ("no halt", (Reason.DAILY_LOSS, Reason.DRAWDOWN, Reason.LOSSES_IN_ROW, Reason.KILLED, *LIVE_HALTS)),
     ("no exit on the bar", tuple(c for c, (kind, _) in REASONS.items() if kind in ("exit", "adjust", "open"))),
     ("no order working", (Reason.ORDER_WORKING, Reason.CLOSE_WORKING, Reason.MISSED)),
     ("position free", (Reason.MAX_POSITIONS,)),

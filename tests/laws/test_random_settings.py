@@ -263,6 +263,16 @@ STORIES = {
         ("wild", "morning", "wild", "morning", "calm", "sparse", "modelled"),
         {**HELD, "strategy.entry.dte_min": (1, 2, 4), "strategy.exits.expiry_rule": ("settle",)},
     ),
+    "assigned": Story(
+        ("calm", "sparse", "modelled"),
+        {
+            **HELD,
+            "strategy.entry.dte_min": (1, 2, 4),
+            "strategy.entry.short_delta": (0.3, 0.4),
+            "strategy.entry.delta_high": (0.5, 0.6),
+            "strategy.exits.expiry_rule": ("settle",),
+        },
+    ),
     "rolled out": Story(
         MARKETS,
         {

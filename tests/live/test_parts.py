@@ -389,3 +389,26 @@ def test_a_way_of_notifying_that_is_not_set_up_is_told(how, monkeypatch):
     monkeypatch.setenv(notify.URL, "http://plain.example")
     with pytest.raises(ConfigError):
         notify.check(how)
+
+
+# ---------------------------------------------------------------- who may import what
+
+
+def imports_of(path):
+    import ast
+
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def test_one_file_imports_alpaca_and_no_trading_code_the_rehearsal():
+    from core.config import ROOT
+
+    files = [path for path in (*ROOT.glob("*.py"), *(ROOT / "core").rglob("*.py"))]
+    alpaca = [p.name for p in files if any(name.split(".")[0] == "alpaca" for name in imports_of(p))]
+    assert alpaca == ["alpaca.py"]
+    rehearsal = [p for p in files if any(name.startswith("core.live.rehearsal") for name in imports_of(p))]
+    assert {p.parent.name for p in rehearsal} == {"rehearsal"}

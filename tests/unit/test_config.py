@@ -58,7 +58,7 @@ def test_the_template_holds_every_default_and_nothing_else():
     config = load(user_file=user)
     assert config.values == {setting.path: setting.default for setting in SETTINGS}
     assert set(config.sources.values()) == {"config.template.py"}
-    assert list(tree) == ["market", "account", "data", "strategy", "risk", "assignment", "costs"]
+    assert list(tree) == ["market", "account", "data", "strategy", "risk", "assignment", "costs", "live"]
 
 
 def test_every_default_is_inside_its_own_range():
