@@ -257,6 +257,16 @@ def add_data_parser(commands: Any) -> None:
     make.add_argument("--vix-columns", metavar="A[,B]", help="columns of VIX and VIX3M in it, if named otherwise")
     make.add_argument("--thin", action="store_true", help="accept a selection of contracts, for checks only")
     common(make)
+    fetch = actions.add_parser(
+        "download",
+        help="make a market of Alpaca's bars of SPY and its options (bid and ask MODELLED)",
+        epilog="example: python main.py data download --name june --start 2026-06-01 --end 2026-06-30",
+    )
+    fetch.add_argument("--name", required=True, metavar="N", help="name of the market")
+    fetch.add_argument("--start", required=True, metavar="D", help="first New York date, inclusive")
+    fetch.add_argument("--end", required=True, metavar="D", help="last New York date, inclusive")
+    fetch.add_argument("--dte", default="0-60", metavar="A-B", help="days to expiry of the contracts (0-60)")
+    common(fetch)
     for name, text in (("list", "markets on disk"), ("describe", "what a market holds, and its quality")):
         action = actions.add_parser(name, help=text, epilog=f"example: python main.py data {name}")
         if name == "describe":
@@ -592,6 +602,10 @@ def run_data(args: argparse.Namespace) -> None:
             **paths,
         )
         describe(args, store)
+    elif args.action == "download":
+        from core.live import cli
+
+        describe(args, cli.download_market(args, settings.load(), teller(args)))
     elif args.action == "list":
         found = [open_store(catalog.store_folder() / name) for name in catalog.names()]
         value = [{k: s.manifest[k] for k in ("name", "kind", "first", "last", "rows", "quotes")} for s in found]

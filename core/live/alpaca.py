@@ -254,7 +254,7 @@ class AlpacaBroker:
             data = {**data, "page_token": token}
         raise BrokerError(f"{path} has more than {MOST_PAGES} pages")
 
-    def contracts(self, underlying: str, first: str, last: str) -> list[Contract]:
+    def contracts(self, underlying: str, first: str, last: str, past: bool = False) -> list[Contract]:
         found: dict[str, Contract] = {}
 
         def take(answer: dict[str, Any]) -> None:
@@ -264,7 +264,8 @@ class AlpacaBroker:
                     found[contract.occ] = contract
 
         data = {"underlying_symbols": underlying, "limit": 10_000, **expiries(first, last)}
-        self._pages(self._trading, "/options/contracts", data, take)
+        for status in ("active", "inactive") if past else ("active",):  # what has expired is inactive
+            self._pages(self._trading, "/options/contracts", {**data, "status": status}, take)
         return [found[occ] for occ in sorted(found)]
 
     def chain(self, underlying: str, first: str, last: str, low: float, high: float) -> Chain:
@@ -309,6 +310,20 @@ class AlpacaBroker:
             lambda feed: self._pages(self._options, "/options/quotes/latest", {"symbols": names, "feed": feed}, take)
         )
         return Chain(feed, tuple(found[occ] for occ in sorted(found)))
+
+    def option_bars(self, symbols: Iterable[str], minutes: int, start_ns: int, end_ns: int) -> dict[str, list[Bar]]:
+        found: dict[str, list[Bar]] = {}
+
+        def take(answer: dict[str, Any]) -> None:
+            for occ, rows in (answer.get("bars") or {}).items():
+                found.setdefault(occ, []).extend(Bar.of(row) for row in rows)
+
+        data = {
+            "symbols": ",".join(symbols), "timeframe": f"{minutes}Min", "start": stamp_text(start_ns),
+            "end": stamp_text(end_ns), "limit": 10_000, "sort": "asc",
+        }  # fmt: skip
+        self._pages(self._options, "/options/bars", data, take)
+        return found
 
     def bars(self, symbol: str, minutes: int, start_ns: int, end_ns: int) -> tuple[str, list[Bar]]:
         found: list[Bar] = []

@@ -282,3 +282,20 @@ def run_costs(args: argparse.Namespace, show: Show) -> None:
 
     value = cost_value(folder_of(home()))
     show(args, value, cost_lines(value))
+
+
+def download_market(args: argparse.Namespace, config: Config, say: Callable[[str], None]) -> Any:
+    from core.live.download import download
+    from core.live.front import set_up
+    from core.market import catalog
+
+    low, _, high = args.dte.partition("-")
+    if not (low.isdigit() and high.isdigit() and int(low) <= int(high)):
+        raise ConfigError(f"--dte is {args.dte!r}; give least and most days to expiry, as 0-60")
+    if not args.name.replace("-", "").replace("_", "").isalnum() or args.name in catalog.BUILT:
+        raise ConfigError(
+            f"--name is {args.name!r}; give letters, digits, - and _, and not {' or '.join(catalog.BUILT)}"
+        )
+    broker, _, _ = set_up(config)
+    folder = catalog.store_folder().parent / "downloads" / args.name
+    return download(broker, folder, args.name, args.start, args.end, (int(low), int(high)), say)

@@ -61,3 +61,26 @@ def test_no_journal_is_told_in_a_line(stage, tmp_path):
     finally:
         stage.environment = before
     assert code == 7 and text.startswith("JournalError: no journal below")
+
+
+def test_a_session_is_downloaded_once_into_a_market_that_says_it_is_modelled(stage, tmp_path):
+    """The second run asks for nothing that it has; a backtest runs on what was made."""
+    stage.control("clock", {"until_ns": 1_772_461_800_000_000_000 + 7 * 3600 * 10**9})
+    words = ("data", "download", "--name", "fetched", "--start", "2026-03-02", "--end", "2026-03-02", "--json")
+    folder = {"QMTF_STORE_DIR": str(tmp_path / "store")}
+    code, text = stage.any_command(*words, **folder)
+    assert code == 0, text[-1500:]
+    assert "MODELLED" in text or "modelled" in text
+    asked = len(stage.control("requests"))
+    code, text = stage.any_command(*words, **folder)
+    assert code == 0 and len(stage.control("requests")) == asked
+    words = ("backtest", "--market", "fetched", "--report", "none", "--json", "--out", str(tmp_path / "run"))
+    code, text = stage.any_command(*words, "--set", "strategy.entry.window_start=09:40", **folder)
+    assert code == 0, text[-1500:]
+    assert json.loads(text.splitlines()[-1])["bars"] == 78
+
+
+def test_a_download_before_the_history_begins_is_told(stage, tmp_path):
+    words = ("data", "download", "--name", "old", "--start", "2020-01-02", "--end", "2020-01-03")
+    code, text = stage.any_command(*words, QMTF_STORE_DIR=str(tmp_path / "store"))
+    assert code == 3 and "begins 2024-02-01" in text

@@ -129,6 +129,17 @@ class Shown:
                 )
         return found
 
+    def option_bars(self, occ: str, start: int, end: int, now: int, stamp: Any) -> list[dict[str, Any]]:
+        """Every second closed bar that began in [start, end], traded at mid."""
+        c, ts, found = self.column[occ], self.tape.ts, []
+        for i in np.flatnonzero((ts - BAR_NS >= start) & (ts - BAR_NS <= end) & (ts <= now))[::2]:
+            bid, ask = int(self.tape.bid[i, c]), int(self.tape.ask[i, c])
+            if ask > 0:
+                mid = round((bid + ask) / 200, 2)
+                bar = dict.fromkeys(("o", "h", "l", "c", "vw"), mid)
+                found.append({**bar, "t": stamp(int(ts[i] - BAR_NS)), "v": 10, "n": 3})
+        return found
+
     def contract_body(self, occ: str, uuid: Any) -> dict[str, Any]:
         option = self.options[occ]
         return {

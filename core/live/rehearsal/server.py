@@ -141,6 +141,7 @@ class Server:
             ],
             ("GET", "/v2/account/activities"): lambda: self.activities(query),
             ("GET", "/v1beta1/options/quotes/latest"): lambda: self.option_quotes(query),
+            ("GET", "/v1beta1/options/bars"): lambda: self.option_bars(query),
             ("GET", "/v2/stocks/bars"): lambda: self.stock_bars(query),
             ("GET", "/v2/stocks/quotes/latest"): lambda: self.stock_quotes(query),
         }
@@ -212,7 +213,8 @@ class Server:
         now = self.ledger.now
         first = day_number(query.get("expiration_date_gte", day_text(now // NS_DAY)))
         last = day_number(query.get("expiration_date_lte", day_text(now // NS_DAY + 7)))
-        rows = [s for s in self.market.listed(now) if first <= self.market.options[s].expiry_day <= last]
+        listed = [] if query.get("status") == "inactive" else self.market.listed(now)
+        rows = [s for s in listed if first <= self.market.options[s].expiry_day <= last]
         page, token = paged(rows, int(query.get("limit", 100)), query.get("page_token"))
         found = [self.market.contract_body(s, self.ledger.named_id) for s in page]
         if self.market.faults.get("adjusted_root") and found:
@@ -261,6 +263,19 @@ class Server:
         rows = self.market.closed_bars(start, end, self.ledger.now, bodies.stamp)
         page, token = paged(rows, int(query.get("limit", 1000)), query.get("page_token"))
         return {"bars": {"SPY": page} if page else {}, "next_page_token": token, "currency": "USD"}
+
+    def option_bars(self, query: Any) -> dict[str, Any]:
+        """Bars of trades: one at the mid of each row's close, for every second row, as if not all of them traded."""
+        start, end = stamp_of(query["start"]), stamp_of(query.get("end")) or self.ledger.now
+        rows: list[tuple[str, dict[str, Any]]] = []
+        for occ in query.get("symbols", "").split(","):
+            if occ in self.market.options:
+                rows += [(occ, bar) for bar in self.market.option_bars(occ, start, end, self.ledger.now, bodies.stamp)]
+        page, token = paged(rows, int(query.get("limit", 1000)), query.get("page_token"))
+        found: dict[str, list[dict[str, Any]]] = {}
+        for occ, bar in page:
+            found.setdefault(occ, []).append(bar)
+        return {"bars": found, "next_page_token": token}
 
     def stock_quotes(self, query: Any) -> dict[str, Any]:
         self._feed(query)

@@ -88,6 +88,14 @@ class Stage:
         )
         return found
 
+    def any_command(self, *words, timeout=120, **change):
+        """Another command of the program; (exit code, its output)."""
+        done = subprocess.run(
+            [sys.executable, "main.py", *words], capture_output=True, text=True, cwd=ROOT, timeout=timeout,
+            env={**self.environment(), **change},
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
     def command(self, *words):
         sets = [part for setting in self.settings for part in ("--set", setting)]
         return [sys.executable, "main.py", "live", *words, *sets]
