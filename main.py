@@ -641,19 +641,21 @@ def describe(args: argparse.Namespace, store: Any) -> None:
 
 
 def run_config(args: argparse.Namespace) -> None:
-    from core.settings import SETTINGS
+    from core.settings import LIVE, SETTINGS
 
     if args.action == "template":
         print(settings.template(), end="")
         return
+    every = (*SETTINGS, *LIVE)
     if args.action == "schema":
-        show(
-            args, {"settings": [s._asdict() for s in SETTINGS]}, [f"{s.path:40} {s.kind:8} {s.text}" for s in SETTINGS]
-        )
+        show(args, {"settings": [s._asdict() for s in every]}, [f"{s.path:40} {s.kind:8} {s.text}" for s in every])
         return
     config = effective(args)
-    value = {path: {"value": v, "source": config.sources[path]} for path, v in config.values.items()}
-    lines = [f"{path:40} {v!s:28} {config.sources[path]}" for path, v in config.values.items()]
+    values = {**config.values, **config.live}
+    defaults = {s.path: s.default for s in LIVE}
+    sources = {path: "default" if v == defaults[path] else "set" for path, v in config.live.items()} | config.sources
+    value = {path: {"value": v, "source": sources[path]} for path, v in values.items()}
+    lines = [f"{path:40} {v!s:28} {sources[path]}" for path, v in values.items()]
     show(args, value, lines if args.action == "show" else [f"{len(value)} settings, all in range"])
 
 

@@ -12,14 +12,15 @@ from types import FrameType
 from typing import Any
 
 from core.config import ROOT, Config
-from core.errors import BrokerError
+from core.errors import BrokerError, CredentialsError
 from core.jit import is_cold
 from core.live import guards, notify
-from core.live.broker import Broker
+from core.live.broker import Broker, Refused
 from core.live.clock import Clock, RehearsalClock, SystemClock
 from core.live.journal import Journal
 from core.live.keys import Endpoint, Keys, check_keys, endpoint_of, keys_at_hand
 from core.live.morning import Calendar
+from core.live.records import Account
 from core.live.redact import Redaction, quieten
 from core.live.stream import Updates, stream_url
 from core.live.trader import Trader
@@ -83,6 +84,21 @@ def set_up(config: Config) -> tuple[Broker, Clock, Endpoint]:
     return connect(config, endpoint, keys, clock), clock, endpoint
 
 
+def account_of(broker: Broker, endpoint: Endpoint) -> Account:
+    """The account that answers, if it may be traded here."""
+    try:
+        account = broker.account()
+    except Refused as error:
+        if error.kind == "unauthorized":
+            raise CredentialsError(
+                "the broker does not know these keys; paper keys are made at app.alpaca.markets, and resetting the "
+                "paper account makes the old ones invalid"
+            ) from None
+        raise
+    guards.check_account(account, endpoint)
+    return account
+
+
 def trade(
     config: Config,
     days: int | None,
@@ -101,8 +117,7 @@ def trade(
     warm()
     signals, updates = Signals(), None
     broker, clock, endpoint = set_up(config)
-    account = broker.account()
-    guards.check_account(account, endpoint)
+    account = account_of(broker, endpoint)
     folder = place_of(account.number, home)
     journal = Journal(folder / "journal.sqlite", hashlib.sha256(account.id.encode()).hexdigest(), clock.now_ns)
     try:
@@ -142,8 +157,7 @@ def flatten(config: Config, home: Path = HOME) -> dict[str, Any]:
     """Close every structure of the account's book now, within the session."""
     signals = Signals()
     broker, clock, endpoint = set_up(config)
-    account = broker.account()
-    guards.check_account(account, endpoint)
+    account = account_of(broker, endpoint)
     folder = place_of(account.number, home)
     journal = Journal(folder / "journal.sqlite", hashlib.sha256(account.id.encode()).hexdigest(), clock.now_ns)
     try:

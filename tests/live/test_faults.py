@@ -495,7 +495,7 @@ def test_51_keys_go_to_no_other_address(stages, change, code):
         ({"options_trading_level": 2}, 8, "options level 2"),
         ({"account_blocked": True}, 5, "may not trade"),
         ({"status": "ACCOUNT_CLOSED"}, 5, "may not trade"),
-        ({"keys": ["another"]}, 4, "unauthorized"),
+        ({"keys": ["another"]}, 8, "does not know these keys"),
     ],
 )
 def test_51_an_account_that_may_not_be_traded_is_not(stages, options, code, words):
