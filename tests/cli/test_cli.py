@@ -10,7 +10,7 @@ import pytest
 import main
 from core.config import ROOT
 from core.report import folder as run_files
-from core.settings import SETTINGS
+from core.settings import LIVE, SETTINGS
 from tests import markets
 
 HEAVY = (
@@ -276,9 +276,9 @@ def test_config_shows_values_with_their_sources(capsys):
     assert value["market.seed"] == {"value": 3, "source": "command line"}
     assert value["costs.fees"] == {"value": "classic", "source": "preset classic"}
     assert main.main(["config", "check"]) == 0
-    assert f"{len(SETTINGS)} settings" in capsys.readouterr().out
+    assert f"{len(SETTINGS) + len(LIVE)} settings" in capsys.readouterr().out
     assert main.main(["config", "schema", "--json"]) == 0
-    assert [s["path"] for s in json.loads(capsys.readouterr().out)["settings"]] == [s.path for s in SETTINGS]
+    assert [s["path"] for s in json.loads(capsys.readouterr().out)["settings"]] == [s.path for s in (*SETTINGS, *LIVE)]
 
 
 def test_markets_are_listed_and_described(stores, capsys):
