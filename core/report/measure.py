@@ -270,7 +270,7 @@ def measure(result: BacktestResult) -> Measured:
         underlying_close=row.spot[at_close + result.first_row],
         bar_equity_usd=equity,
         bar_open_risk=open_risk(result),
-        starting_cash_usd=float(result.config["account.starting_cash"]),
+        starting_cash_usd=round(result.config["account.starting_cash"] * 100) / 100,  # as the book has it, to the cent
         trades=Trades(
             pnl_usd=dollars(campaigns.pnl),
             entry_day=ses.day[row.session[campaigns.opened]],

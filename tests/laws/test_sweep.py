@@ -131,3 +131,12 @@ def test_scores_are_those_of_a_backtest_whatever_was_scored_before() -> None:
     again = evaluator.evaluate(Task(paths, rows[::-1]))
     assert again.equity[::-1].tobytes() == outcome.equity.tobytes()
     assert len({line.tobytes() for line in outcome.equity}) > 6
+
+
+def test_starting_cash_is_rounded_to_the_cent_once() -> None:
+    """The book begins with whole cents; what was not there is no loss."""
+    store = markets.market("table")
+    config = markets.config_of(market__name="table", account__starting_cash=100.125)
+    assert measure(run(store, config)).metrics["net_profit"] == 0.0
+    task = exits_of(config)
+    same_as_backtests(store, config, task, Evaluator(store, config).evaluate(task))
