@@ -22,8 +22,8 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("repeatable")
-# It also draws numbers that stand in the modules loaded so far: cases would change with any edit of the code and with the
-# order in which workers get their files. None of them, so that what is drawn here is drawn everywhere.
+# It would also draw numbers that stand in the modules loaded so far, so that cases changed with any edit of the code
+# and with the order in which workers get their files. None of them: what is drawn here is drawn everywhere.
 providers._get_local_constants = lambda: providers._local_constants  # type: ignore[attr-defined]
 
 
