@@ -7,7 +7,6 @@ size, and what may have acted is said to be Ambiguous. Answers are raw JSON, rea
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import time
 import warnings
@@ -143,7 +142,6 @@ class AlpacaBroker:
         self.option_feed, self.stock_feed = option_feed, stock_feed
         self._clock = clock
         self.trading_budget, self.data_budget = Budget(), Budget()
-        self.skew_ns = 0  # the broker's clock less ours, by its Date header: good to a second
         self._reset_ns = 0
 
     # ------------------------------------------------------------ one request
@@ -152,8 +150,6 @@ class AlpacaBroker:
         """Keep what the headers say of the rate limit."""
         reset = response.headers.get("X-RateLimit-Reset", "")
         self._reset_ns = int(reset) * 1_000_000_000 if reset.isdigit() else 0
-        date = response.headers.get("Date", "")
-        self.date_ns = int(email.utils.parsedate_to_datetime(date).timestamp() * 1e9) if date else 0
 
     def _ask(self, client: Any, method: str, path: str, data: Any, urgent: bool) -> Any:
         """One request, once; what it answered. Raises Refused, RateLimited or Ambiguous."""
@@ -228,10 +224,7 @@ class AlpacaBroker:
         return Account.of(self._mapping(self._read(self._trading, "/account", urgent=True)))
 
     def clock(self) -> MarketClock:
-        before = self._clock.now_ns()
-        answer = MarketClock.of(self._mapping(self._read(self._trading, "/clock", urgent=True)))
-        self.skew_ns = answer.now_ns - (before + self._clock.now_ns()) // 2
-        return answer
+        return MarketClock.of(self._mapping(self._read(self._trading, "/clock", urgent=True)))
 
     def calendar(self, first: str, last: str) -> list[Session]:
         answer = self._read(self._trading, "/calendar", {"start": first, "end": last})

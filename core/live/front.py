@@ -112,7 +112,7 @@ def trade(
     """
     notify.check(config.live["live.notify"])
     os.umask(0o077)  # journal, recordings and logs are the user's own
-    if is_cold("core.answered.answered_row"):
+    if is_cold("answered.answered_row"):
         log.warning("compiling the decisions once, for this version of the code; it takes a few minutes")
     warm()
     signals, updates = Signals(), None

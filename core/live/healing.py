@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import BrokerError
 from core.live import reconcile
+from core.live.broker import Ambiguous, RateLimited
 from core.live.failpoint import reach
 from core.live.occ import parse_occ
 from core.live.records import Order, Position
@@ -100,10 +101,15 @@ def close_shares(trader: Trader, shares: int) -> float | None:
         j.event("shares", cid, {"symbol": reconcile.UNDERLYING, "quantity": -shares})
         j.notify("assigned", f"{shares:+d} shares of {reconcile.UNDERLYING} stood in the account; they are closed")
     reach("shares-committed")
-    order: Order = trader.broker.market_shares(reconcile.UNDERLYING, -shares, cid)  # type: ignore[attr-defined]
+    order: Order | None
+    try:
+        order = trader.broker.market_shares(reconcile.UNDERLYING, -shares, cid)
+    except (Ambiguous, RateLimited) as error:  # never sent again: what is left is seen at the next bar
+        log.warning("shares_unclear cid=%s why=%s", cid, error)
+        order = trader.broker.order_by_cid(cid)
     for _ in range(10):
-        if order.done:
+        if order is None or order.done:
             break
         trader.clock.sleep(1.0)
         order = trader.broker.order(order.id)
-    return order.legs[0].price if order.filled else None
+    return order.legs[0].price if order is not None and order.filled else None

@@ -20,16 +20,16 @@ from core.live.broker import Ambiguous, Broker, RateLimited
 from core.live.clock import Clock, SystemClock
 from core.live.day_market import Snapshot, grid_of
 from core.live.desk import QUARANTINE, Desk, answer_of
-from core.live.engine import OPEN, Engine, Step, Wanted
+from core.live.engine import CLOSE, OPEN, Engine, Step, Wanted
 from core.live.failpoint import reach
 from core.live.healing import changes_of
 from core.live.journal import Journal, text_of
 from core.live.morning import Calendar, begin_day, recorded_bars
 from core.live.recording import Recorder
-from core.live.records import Position, Quote
+from core.live.records import Quote
 from core.live.state import TABLES
 from core.live.stream import Updates
-from core.live.work import Job, Workbench
+from core.live.work import Workbench
 from core.market.build import BAR_MINUTES
 from core.market.calendar import NS_MINUTE, day_text
 from core.types import REASON_NAMES, Reason
@@ -84,7 +84,6 @@ class Trader:
         for row in self.desk.open_orders():
             self.bench.finish_one(row["cid"])
         self._note_strange_orders()
-        self.positions = self.broker.positions()
 
     def _note_strange_orders(self) -> None:
         """Orders at the broker that this journal never sent are not touched, and nothing is opened beside them."""
@@ -301,13 +300,11 @@ class Trader:
         if trade < 0:
             return
         self.enter_safe_mode(f"{occ}: {contracts} short without cover")
-        order = Wanted(
-            "emergency", trade, 1 << place, Reason.BROKER_CHANGED, contracts, ((occ, 1, 0, place),), None, 0
-        )  # fmt: skip
-        minute = (self.clock.now_ns() // NS_MINUTE) % 1440
-        name = f"qmtf-p-{self.recorder.day}-{minute // 60:02d}{minute % 60:02d}-e{trade}p{1 << place}-"
-        if not any(job.prefix.endswith(name[-6:]) and not job.ended for job in self.bench.jobs):
-            self.bench.jobs.insert(0, Job(order, name))
+        part = 1 << place
+        if any(job.order.trade == trade and job.order.part == part and not job.ended for job in self.bench.jobs):
+            return
+        order = Wanted(CLOSE, trade, part, Reason.BROKER_CHANGED, contracts, ((occ, 1, 0, place),), None, 0)
+        self.bench.add(order, self.recorder.day, int((self.clock.now_ns() // NS_MINUTE) % 1440))
 
     def _owner(self, occ: str) -> tuple[int, int]:
         """(trade, leg) of the structure that holds a contract; (-1, -1) for none."""
@@ -386,6 +383,7 @@ class Trader:
             positions = self.broker.positions()
             account = self.broker.account()
             self.skew_ns = self.calendar.skew()
+            changes = changes_of(self, positions)
         except (Ambiguous, RateLimited) as error:
             self._broker_away(error)
             return Reason.CLOSING_ONLY, ()
@@ -395,14 +393,9 @@ class Trader:
             for slot in self.engine.book.slot:
                 if slot.trade >= 0:
                     self.engine.leave(int(slot.trade), Reason.KILLED, self.engine.day.first)
-        changes = self._changes(positions)
         if any(row["state"] == QUARANTINE for row in self.desk.open_orders()):
             self.enter_safe_mode("an order says what cannot be; see `live status`")
         return guards.veto_of(self.journal, self.config, self.caps, self.safe, self.skew_ns), changes
-
-    def _changes(self, positions: list[Position]) -> tuple[dict[str, Any], ...]:
-        """Answers for legs that went or came at the broker without an order of ours."""
-        return changes_of(self, positions)
 
     def enter_safe_mode(self, why: str) -> None:
         """Positions are managed and closed, nothing is opened, until `live reconcile --accept`."""

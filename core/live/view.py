@@ -19,9 +19,8 @@ def time_of(trader: Any, step: Step) -> str:
 
 def line_of(trader: Any, step: Step) -> str:
     """One decision in a line."""
-    wanted = "; ".join(
-        f"{o.purpose} {REASON_NAMES[o.reason] if o.reason else ''} x{o.units}".strip() for o in step.wanted
-    )
+    orders = [(o.purpose, REASON_NAMES[o.reason] if o.reason else "new", o.units) for o in step.wanted]
+    wanted = "; ".join(f"{purpose} {reason} x{units}" for purpose, reason, units in orders)
     held = len({int(slot.trade) for slot in trader.engine.book.slot if slot.trade >= 0})
     return (
         f"{time_of(trader, step)}  equity ${step.equity / 100:,.2f}  open {held}  "

@@ -18,7 +18,7 @@ from core.live.journal import Journal
 from core.live.pricing import is_urgent, limit_of
 from core.live.records import Quote
 
-LETTERS = {"open": "o", "close": "c", "roll": "r", "emergency": "e"}
+LETTERS = {"open": "o", "close": "c", "roll": "r"}
 CANCEL_SECONDS = 20.0
 BLIND_AFTER = 3  # steps without a price, until an urgent exit is sent at its bound
 log = logging.getLogger("quantor.work")
@@ -59,8 +59,13 @@ class Workbench:
 
     def take(self, wanted: tuple[Wanted, ...], day: int, minute: int) -> None:
         """Begin a bar's jobs. Their order ids are the same after a restart."""
-        when = f"qmtf-p-{day}-{minute // 60:02d}{minute % 60:02d}"
-        self.jobs = [Job(order, f"{when}-{name_of(order)}-") for order in wanted]
+        self.jobs = []
+        for order in wanted:
+            self.add(order, day, minute)
+
+    def add(self, order: Wanted, day: int, minute: int) -> None:
+        """One more job of this bar."""
+        self.jobs.append(Job(order, f"qmtf-p-{day}-{minute // 60:02d}{minute % 60:02d}-{name_of(order)}-"))
 
     def drop_entries(self) -> None:
         """Nothing is opened any more in this bar: working entries are cancelled."""

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from core.config import ROOT
+from tests.live.alpaca_sim.stage import QUICK, Stage
 
 FILES = ("test_exactly_once", "test_faults", "test_soak", "test_mutations", "test_parity")
 _results = {}
@@ -27,3 +28,17 @@ def pytest_sessionfinish(session):
     path.parent.mkdir(exist_ok=True)
     kept = json.loads(path.read_text()) if path.exists() else {}
     path.write_text(json.dumps(dict(sorted({**kept, **_results}.items())), indent=1) + "\n")
+
+
+@pytest.fixture
+def stages(tmp_path):
+    """Makes stages, and ends them with the test."""
+    made = []
+
+    def make(**options):
+        made.append(Stage(tmp_path / f"stage-{len(made)}", **{"settings": QUICK, **options}))
+        return made[-1]
+
+    yield make
+    for stage in made:
+        stage.end()

@@ -12,23 +12,9 @@ import time
 import pytest
 
 from tests.live.alpaca_sim.judge import judge
-from tests.live.alpaca_sim.stage import Stage, ours
+from tests.live.alpaca_sim.stage import QUICK, ours
 
 ORDERS = "/v2/orders$"
-QUICK = ("live.walk_steps=1",)
-
-
-@pytest.fixture
-def stages(tmp_path):
-    made = []
-
-    def make(**options):
-        made.append(Stage(tmp_path / f"stage-{len(made)}", **{"settings": QUICK, **options}))
-        return made[-1]
-
-    yield make
-    for stage in made:
-        stage.end()
 
 
 def entries(ledger):

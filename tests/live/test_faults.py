@@ -12,29 +12,15 @@ from core.live.tape import drawn_tape
 from core.market.calendar import NS_MINUTE
 from core.types import Reason
 from tests.live.alpaca_sim.judge import book_of, judge
-from tests.live.alpaca_sim.stage import Stage, ours
+from tests.live.alpaca_sim.stage import QUICK, ours
 
 pytestmark = pytest.mark.live
-QUICK = ("live.walk_steps=1",)
 FIVE = (*QUICK, "strategy.size.contracts=5", "live.walk_every=200")
 ORDERS = "/v2/orders$"
 TODAY = ("strategy.entry.dte_min=0", "strategy.entry.dte_target=0", "strategy.entry.dte_max=1",
          "strategy.exits.exit_dte=0", "strategy.entry.delta_low=0.02", "strategy.entry.delta_high=0.4",
          "strategy.entry.min_credit_vs_median=0.0", "strategy.entry.wing_width=3.0",
          "strategy.exits.profit_frac=1.0", "strategy.exits.stop_multiple=0")  # fmt: skip
-
-
-@pytest.fixture
-def stages(tmp_path):
-    made = []
-
-    def make(**options):
-        made.append(Stage(tmp_path / f"stage-{len(made)}", **{"settings": QUICK, **options}))
-        return made[-1]
-
-    yield make
-    for stage in made:
-        stage.end()
 
 
 def positions(ledger):
@@ -254,13 +240,13 @@ def test_39_a_fill_of_an_order_that_was_never_sent(stages):
     stage.begin(until="11:00")
     assert stage.wait_for(lambda ledger: units(ledger) == 1)
     stage.control("order", {
-        "symbol": "SPY260417C00650000", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day",
+        "symbol": "SPY260417C00630000", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day",
         "position_intent": "buy_to_open",
     })  # fmt: skip
     assert stage.trader.wait(90) == 0, stage.text()[-2500:]
     assert stage.get("safe") and "foreign" in stage.get("safe_why")
     ledger = judge(stage, quiet=False)
-    assert positions(ledger)["SPY260417C00650000"] == 1  # never touched
+    assert positions(ledger)["SPY260417C00630000"] == 1  # never touched
     assert stage.ask("reconcile", "--accept")[0] == 6
 
 
@@ -357,6 +343,37 @@ def test_45_one_of_three_short_calls_is_assigned_overnight(stages):
     ledger = judge(stage, broker_acts=True)
     assert "SPY" not in positions(ledger)  # the shares are closed the same day
     assert stage.get("safe") and "assigned" in stage.get("safe_why")
+
+
+def test_45_a_short_whose_long_went_is_bought_back_before_the_next_bar(stages):
+    """The broker took the long put away: its short is bought back at once, not when the bar closes."""
+    stage = stages()
+    stage.begin(until="11:00")
+    booked = 1_772_461_800_000_000_000 + 16 * NS_MINUTE  # after the bar at which the book is told of the fill
+    assert stage.wait_for(lambda ledger: units(ledger) == 1 and ledger["now"] > booked)
+    held = positions(stage.ledger())
+    long_put = next(occ for occ, quantity in held.items() if quantity > 0 and occ[9] == "P")
+    short_put = next(occ for occ, quantity in held.items() if quantity < 0 and occ[9] == "P")
+    stage.control("assign", {"symbol": long_put, "contracts": 1, "delivers": False})
+    gone = stage.ledger()["now"]
+    assert stage.trader.wait(90) == 0, stage.text()[-2500:]
+    ledger = judge(stage, broker_acts=True)
+    back = [fill["at"] for fill in ledger["fills"] if fill["symbol"] == short_put and fill["quantity"] > 0]
+    assert back and back[0] - gone < 200 * 10**9, stage.text()[-2500:]
+    assert positions(ledger) == {} and stage.get("safe")
+
+
+def test_45_an_unclear_answer_to_the_sale_of_shares_sells_them_once(stages):
+    tape = drawn_tape("2026-03-02", sessions=2)
+    wish = {"assign": [{"session": 1, "right": "call", "contracts": 1}]}
+    stage = stages(tape=tape, scenario={"options": wish})
+    assert stage.run(until="10:30") == 0, stage.text()[-2500:]
+    stage.control("clock", {"until_ns": int(tape.open_ns[1]) - 10 * NS_MINUTE})
+    stage.fault(method="POST", path=ORDERS, phase="after", action="status", status=504)
+    assert stage.run(until="10:30") == 0, stage.text()[-2500:]
+    ledger = judge(stage, broker_acts=True)
+    assert "SPY" not in positions(ledger)
+    assert len([order for order in ledger["orders"].values() if order["cid"].endswith("-x")]) == 1
 
 
 def test_46_a_fill_that_is_taken_back_is_quarantined(stages):

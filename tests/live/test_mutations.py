@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.live.alpaca_sim.stage import Stage
+from tests.live.alpaca_sim.stage import QUICK, Stage
 from tests.live.test_exactly_once import (
     ORDERS,
     QUICK,

@@ -8,12 +8,11 @@ import pytest
 
 from core.live.tape import drawn_tape
 from tests.live.alpaca_sim.judge import judge
-from tests.live.alpaca_sim.stage import Stage
+from tests.live.alpaca_sim.stage import QUICK, Stage
 
 KILLS = 100
 DAYS = 20
 MOMENTS = 160  # failpoints that a run of these bars passes, about
-QUICK = ("live.walk_steps=1",)
 FAULTS = (
     {"method": "POST", "path": "/v2/orders$", "phase": "after", "action": "status", "status": 504},
     {"method": "POST", "path": "/v2/orders$", "phase": "after", "action": "rst"},

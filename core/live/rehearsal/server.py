@@ -437,7 +437,7 @@ class Server:
             self.exchange.options.update(body)
             return self.exchange.options
         if what == "assign":
-            self.exchange.remove(body["symbol"], int(body["contracts"]), True)
+            self.exchange.remove(body["symbol"], int(body["contracts"]), bool(body.get("delivers", True)))
             return self.ledger.positions
         if what == "order":
             order = self.exchange.submit(body)

@@ -24,6 +24,7 @@ SETTINGS = (
     "live.walk_every=20",
     "strategy.size.max_risk_frac=0.5",
 )
+QUICK = ("live.walk_steps=1",)  # at natural with the second step
 
 
 class Stage:
