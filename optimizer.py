@@ -9,7 +9,6 @@ run or who runs it (core.search.workers, core.search.ray_engine); a search gives
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -17,54 +16,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from core.config import Config, suggestion
-from core.errors import ConfigError
+from core.config import Config
 from core.market.calendar import day_text
 from core.market.store import Store, rows_between
 from core.metrics import SESSIONS_PER_YEAR
-from core.search.coarse_stage import rank, survivors
+from core.search.coarse_stage import leaders, rank, survivors
 from core.search.database import Database
-from core.search.evaluate import Evaluator, Hasher, Task
+from core.search.evaluate import Evaluator, Hasher, Outcome, Task
 from core.search.findings import longest_hold
 from core.search.grid import Grid, Phase, Space, check_acts, space_of
-from core.search.methods import METHODS, ROUND, Suggester, default_trials, sampled
-from core.search.objectives import DEFAULT, LEAST_TRADES, PARETO, scores, wish_of
-from core.search.records import Found, PhaseFound, Plan, Progress, Row
+from core.search.methods import ROUND, Suggester, sampled
+from core.search.objectives import PARETO, scores
+from core.search.records import Found, Gathered, PhaseFound, Plan, Progress, Row
+from core.search.request import Request, engine_of, plan_of
 from core.search.robustness import ground_of, plateau
 from core.search.windows import Drift, Window, drift, efficiency, stitched, walk_forward
-from core.search.workers import TrialEngine, local_engine
-from core.trials import METRIC, TRIAL_METRICS
-
-MOST_JOBS = 256
-
-
-class Gathered:
-    """Room for a phase's outcomes, filled as they come."""
-
-    def __init__(self, rows: list[Row]) -> None:
-        self.rows = rows
-        self.hashes = [""] * len(rows)
-        self.figures = np.full((len(rows), len(TRIAL_METRICS)), np.nan)
-        self.equity: Any = None
-        self.done = np.zeros(len(rows), bool)
-
-    def take(self, i: Any, hashes: Sequence[str], figures: Any, equity: Any) -> None:
-        if self.equity is None:
-            self.equity = np.zeros((len(self.rows), equity.shape[-1]), np.int64)
-        for place, name in zip(i, hashes, strict=True):
-            self.hashes[place] = name
-        self.figures[i], self.equity[i], self.done[i] = figures, equity, True
-
-    def more(self, rows: list[Row]) -> list[int]:
-        """Room for further rows; their places."""
-        before, n = len(self.rows), len(rows)
-        self.rows += rows
-        self.hashes += [""] * n
-        self.figures = np.concatenate((self.figures, np.full((n, len(TRIAL_METRICS)), np.nan)))
-        self.done = np.concatenate((self.done, np.zeros(n, bool)))
-        if self.equity is not None:
-            self.equity = np.concatenate((self.equity, np.zeros((n, self.equity.shape[1]), np.int64)))
-        return list(range(before, before + n))
+from core.search.workers import Piece, TrialEngine
+from core.trials import METRIC
 
 
 class Search:
@@ -129,9 +97,7 @@ class Search:
 
     def coarsely(self, paths: tuple[str, ...], rows: list[Row]) -> list[Row]:
         """The rows that their closed trades rank first, and those that only a full run can tell."""
-        if self.coarse is None:
-            self.coarse = Evaluator(self.store, self.base)
-        ranked = rank(self.coarse, Task(paths, tuple(rows)))
+        ranked = rank(self.at_hand(), Task(paths, tuple(rows)))
         self.database.keep_ranked(ranked.hashes)
         kept = survivors(ranked, self.plan.wish, self.plan.coarse)
         self.total += len(kept) - len(rows)
@@ -175,13 +141,31 @@ class Search:
             places = self.remembered(name, paths, got, places)
         rows = [got.rows[i] for i in places]
         try:
-            for piece in self.engine.run(paths, rows):
+            for piece in self.pieces(paths, rows):
                 outcome, where = piece.outcome, np.array([places[i] for i in piece.rows])
                 self.database.keep(outcome.hashes, outcome.figures, outcome.equity)
                 got.take(where, outcome.hashes, outcome.figures, outcome.equity)
                 self.told(name, len(where), outcome.figures)
         except KeyboardInterrupt:
             self.ended = False
+
+    def pieces(self, paths: tuple[str, ...], rows: list[Row]) -> Iterator[Piece]:
+        """Outcomes as they come. Of trials that have one ledger the first alone is run."""
+        lead = leaders(self.at_hand(), Task(paths, tuple(rows)))
+        ran, count = np.unique(lead, return_counts=True)
+        order, begins = np.argsort(lead, kind="stable"), np.cumsum(count) - count
+        for piece in self.engine.run(paths, [rows[i] for i in ran]):
+            asked, outcome = np.array(piece.rows), piece.outcome
+            source = np.repeat(np.arange(len(asked)), count[asked])
+            places = np.concatenate([order[begins[i] : begins[i] + count[i]] for i in asked]).tolist()
+            hashes = outcome.hashes if len(places) == len(asked) else self.hashes_of(paths, [rows[i] for i in places])
+            yield Piece(tuple(places), Outcome(tuple(hashes), outcome.figures[source], outcome.equity[source]))
+
+    def at_hand(self) -> Evaluator:
+        """The market as this process sees it."""
+        if self.coarse is None:
+            self.coarse = Evaluator(self.store, self.base)
+        return self.coarse
 
     def remembered(self, name: str, paths: tuple[str, ...], got: Gathered, places: list[int]) -> list[int]:
         """Take what an earlier search finished; the places that are left."""
@@ -210,51 +194,6 @@ class Search:
             self.best = best if self.best is None else max(self.best, best)
         seconds = time.monotonic() - self.began
         self.watch(Progress(name, self.done, max(self.total, self.done), seconds, self.resumed, self.best))
-
-
-class Request(NamedTuple):
-    """What the command line asks of a search; None leaves a wish to the grid's file, then to the default."""
-
-    grid: str
-    method: str | None = None
-    trials: int | None = None
-    objective: str | None = None
-    min_trades: int | None = None
-    limits: tuple[str, ...] = ()
-    jobs: int | None = None
-    engine: str = "local"
-    address: str | None = None
-    resume: bool = False
-    coarse: int = 0
-
-
-def plan_of(request: Request, grid: Grid, seed: int) -> Plan:
-    """The plan of a request on a grid."""
-    method = request.method or grid.method or "grid"
-    if method not in METHODS:
-        raise ConfigError(f"unknown method '{method}'{suggestion(method, METHODS)} (there are: {', '.join(METHODS)})")
-    least = request.min_trades if request.min_trades is not None else grid.min_trades
-    wish = wish_of(
-        request.objective or grid.objective or DEFAULT,
-        LEAST_TRADES if least is None else least,
-        request.limits or grid.limits,
-    )
-    trials = request.trials or grid.trials or default_trials(method)
-    plan = Plan(method, trials, wish, seed, request.resume, request.coarse)
-    check_plan(plan, grid)
-    return plan
-
-
-def engine_of(store: Store, base: Config, request: Request) -> TrialEngine:
-    """Who runs the trials."""
-    jobs = request.jobs if request.jobs is not None else os.cpu_count() or 1
-    if not 1 <= jobs <= MOST_JOBS:
-        raise ConfigError(f"--jobs is {jobs}; give 1 to {MOST_JOBS}")
-    if request.engine == "ray":
-        from core.search.ray_engine import RayEngine
-
-        return RayEngine(store, base, request.address, request.jobs)
-    return local_engine(store, base, jobs)
 
 
 def search(
@@ -358,15 +297,3 @@ def a_year(figures: Any, sessions: int) -> float | None:
     """Net profit in $ a year of so many sessions."""
     net = known(figures, "net_profit")
     return None if net is None else net * SESSIONS_PER_YEAR / sessions
-
-
-def check_plan(plan: Plan, grid: Grid) -> None:
-    """Refuse what cannot be, before anything runs."""
-    if plan.wish.objective == PARETO and plan.method != "tpe":
-        raise ConfigError("objective pareto (net profit against drawdown) is for --method tpe")
-    if plan.coarse < 0 or (plan.coarse and plan.method in ("tpe", "cmaes")):
-        raise ConfigError("--coarse keeps 1 or more trials, of --method grid, random or sobol")
-    if plan.trials < 1:
-        raise ConfigError(f"--trials is {plan.trials}; give 1 or more")
-    if plan.method == "cmaes" and len(grid.phases) > 1:
-        raise ConfigError(f"--method cmaes searches one phase of numbers; grid {grid.name} has {len(grid.phases)}")

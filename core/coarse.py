@@ -19,7 +19,7 @@ import numpy as np
 from backtest_engine import fill_entry, order_row
 from core.assignment import is_exercised
 from core.costs import fee_cents, net_cents
-from core.jit import INNER, TOP, by_reference, njit
+from core.jit import HOT, INNER, TOP, by_reference, njit
 from core.portfolio import IDLE
 from core.positions import settlement_row
 from core.sweep import find, lay_stretch, reset, take_path, timed_row
@@ -52,9 +52,10 @@ OPENED = [
 MOST_OPENED = 1 << 13
 PLENTY = 1 << 50  # cents
 NOT_ASKED, NOTHING, TOO_MANY = -2, -1, -3
-NET, COUNT, WON, LOST_CENTS, FALL = range(5)  # of a trial's results
-RESULTS = ("net_cents", "trades", "wins", "lost_cents", "closed_drawdown_cents")
+NET, COUNT, WON, LOST_CENTS, FALL, FILLS = range(6)  # of a trial's results
+RESULTS = ("net_cents", "trades", "wins", "lost_cents", "closed_drawdown_cents", "fills")
 UNRANKED = -1  # as COUNT
+MIX, BITS = 6364136223846793005, (1 << 62) - 1  # Knuth's multiplier; what plain Python keeps of a product too
 
 
 class Passages(NamedTuple):
@@ -246,13 +247,20 @@ def exit_of(costs, shared, this, resting, row):
     return IDLE, 0
 
 
+@njit(**HOT)
+def mixed(sign, value):
+    """A hash of all values so far with one more."""
+    return ((sign ^ (sign >> 31)) * MIX + int(value)) & BITS
+
+
 @njit(**TOP)
 def coarse(m, rules, limits, costs, book, blank, out, shared, passages, sides, levels, start_cents, t0, t1, results):
     """Walk n trials from trade to trade over rows [t0, t1).
 
     rules : the record of the group, whose exits are overwritten; levels : int32 (n, 3): target, stop and time rule of
     each trial, as indices of passages.profit, stop, dte; sides : int64 (LEGS), 0 where the structure has no leg
-    results : int64 (n, 5), see RESULTS; UNRANKED as the count where it would have to guess
+    results : int64 (n, 6), see RESULTS; UNRANKED as the count where it would have to guess. `fills` is a hash of the
+    structures opened and of the row and price of every close: trials that agree in it have the same ledger
     """
     m = by_reference(m)
     book, blank, out = by_reference(book), by_reference(blank), by_reference(out)
@@ -261,7 +269,7 @@ def coarse(m, rules, limits, costs, book, blank, out, shared, passages, sides, l
     fees = closing_fees(costs, sides, rules.contracts)
     for trial in range(levels.shape[0]):
         target, stop, timed = levels[trial, 0], a + levels[trial, 1], b + levels[trial, 2]
-        cash, peak, fall, trades, wins, lost, r = start_cents, start_cents, 0, 0, 0, 0, t0
+        cash, peak, fall, trades, wins, lost, r, fills = start_cents, start_cents, 0, 0, 0, 0, t0, 0
         while r < t1:
             k = passages.following[r]
             if k == NOT_ASKED:
@@ -277,6 +285,7 @@ def coarse(m, rules, limits, costs, book, blank, out, shared, passages, sides, l
             resting = best <= late and best < worst
             asked = best if resting else min(worst, late)
             row, net = exit_of(costs, shared, this, resting, asked) if asked < this.end else (IDLE, 0)
+            fills = mixed(mixed(mixed(fills, k), row), net)
             if row >= this.assigned or (row == IDLE and (resting or this.end < t1)):
                 trades = UNRANKED if min(this.assigned, this.end) < t1 or (asked < this.end and resting) else trades
                 break
@@ -294,4 +303,4 @@ def coarse(m, rules, limits, costs, book, blank, out, shared, passages, sides, l
                 s = first_at_least(m.ses.day, 0, m.ses.shape[0], this.day + rules.min_days_between)
                 r = m.ses[s].start if s < m.ses.shape[0] else t1
         results[trial, NET], results[trial, COUNT], results[trial, WON] = cash - start_cents, trades, wins
-        results[trial, LOST_CENTS], results[trial, FALL] = lost, fall
+        results[trial, LOST_CENTS], results[trial, FALL], results[trial, FILLS] = lost, fall, fills

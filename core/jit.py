@@ -13,6 +13,7 @@ import hashlib
 import os
 import shutil
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,12 +104,21 @@ else:
     import numba
 
     numba.config.CACHE_DIR = str(_cache_folder())
+    # numba asks for scipy's BLAS at once, only to know whether np.cov may be compiled: a sixth of a second at every
+    # start. No kernel has it; np.linalg asks on its own when it is compiled.
+    if "scipy.linalg" not in sys.modules:
+        sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
+        import numba.np.arraymath
+
+        del sys.modules["scipy.linalg"]
     from llvmlite import binding as _binding
     from numba import types as _types
     from numba.core import cgutils as _cgutils
+    from numba.core.caching import FunctionCache
     from numba.core.codegen import JITCodeLibrary
     from numba.core.compiler import Compiler
     from numba.core.imputils import lower_getattr_generic
+    from numba.core.runtime.nrt import rtsys as _runtime
     from numba.core.typing.templates import AttributeTemplate
     from numba.extending import infer_getattr, intrinsic, models, register_model
 
@@ -119,9 +129,25 @@ else:
             options["pipeline_class"] = _InnerCompiler
         if options.pop("top", False):
             options["pipeline_class"] = _TopCompiler
-        if args and callable(args[0]):
-            return numba.njit(**options)(args[0])
-        return numba.njit(*args, **options)
+
+        def compiled(function: Callable[..., Any]) -> Any:
+            kernel = numba.njit(**options)(function)
+            if options["cache"]:
+                kernel._cache = _KernelCache(function)
+            return kernel
+
+        return compiled(args[0]) if args and callable(args[0]) else compiled
+
+    class _KernelCache(FunctionCache):  # type: ignore[misc]
+        """numba's cache on disk, read without the compiler's tables of types: only what compiles asks for them."""
+
+        def load_overload(self, sig: Any, target_context: Any) -> Any:
+            _runtime.initialize(target_context)
+            with self._guard_against_spurious_io_errors():
+                found = self._load_overload(sig, target_context)
+            if found is None:
+                target_context.refresh()
+            return found
 
     class _NoEnvironment:
         """What a library without a Python entry is told instead of numba's code generator: nothing."""

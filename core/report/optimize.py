@@ -14,8 +14,8 @@ from core.report.html import TEMPLATES, csp_hash, for_script, plotly_script
 from core.report.plots import PALETTE
 from core.search.cross_validation import CrossValidated
 from core.search.findings import Findings
+from core.search.heat import heat_map
 from core.search.outputs import brief, cell, short_names, top_lines
-from core.search.robustness import heat_map
 from core.trials import METRIC
 
 SHOWN, MAPS = 25, 3
@@ -23,7 +23,7 @@ TONES = {"not overfit": "gain", "overfit": "loss", "undecided": ""}
 HEADLINES = {
     "not overfit": "Not overfit: the recommended settings beat what luck shows in so many tries",
     "overfit": "Overfit: luck alone would show as much in so many tries",
-    "undecided": "Undecided: there is nothing to judge",
+    "undecided": "Undecided: there is too little to tell skill from luck",
 }
 BESIDE = ("net_profit", "max_drawdown", "net_profit_over_max_drawdown", "sharpe", "profit_factor", "trades", "win_rate",
           "worst_day", "cvar_95", "margin_max")  # fmt: skip
@@ -55,8 +55,7 @@ def maps_of(findings: Findings) -> dict[str, tuple[str, plots.Figure]]:
         pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]][:MAPS]
         short = short_names(list(levels))
         for k, (a, b) in enumerate(pairs):
-            row, column = (levels[name][phase.chosen] if phase.chosen >= 0 else None for name in (a, b))
-            figure = plots.map_figure(heat_map(levels, phase.scores, a, b), row, column)
+            figure = plots.map_figure(heat_map(levels, phase.scores, a, b), phase.chosen)
             found[f"map-{number}-{k}"] = (f"{phase.phase.name}: {short[a]} up, {short[b]} across", figure)
     return found
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from core.metrics import SESSIONS_PER_YEAR
 from core.report.plots import Figure, axis, histogram, layout, line, rounded
-from core.search.robustness import HeatMap, pareto
+from core.search.heat import HeatMap
+from core.search.robustness import pareto
 
 MOST_POINTS = 3000
 BAND = (10.0, 90.0)
@@ -100,8 +101,8 @@ def front_figure(drawdown: Any, profit: Any, recommended: int, best: int) -> Fig
     return marked(drawdown, profit, recommended, best, "maximum drawdown, $", "net profit, $", pareto(profit, drawdown))
 
 
-def map_figure(found: HeatMap, row: Any, column: Any) -> Figure:
-    """Cells with their numbers; the recommended one framed."""
+def map_figure(found: HeatMap, chosen: int) -> Figure:
+    """Cells with their numbers; that of the chosen trial framed (-1: none)."""
     cells = [[None if value != value else round(float(value), 4) for value in line] for line in found.mean]
     known = [abs(value) for line in cells for value in line if value is not None]
     most = max(known, default=1.0) or 1.0
@@ -115,8 +116,8 @@ def map_figure(found: HeatMap, row: Any, column: Any) -> Figure:
         "textfont": {"size": 10},
     }
     shapes = []
-    if row in found.rows and column in found.columns:
-        x, y = found.columns.index(column), found.rows.index(row)
+    if chosen >= 0:
+        x, y = int(found.column[chosen]), int(found.row[chosen])
         frame = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
         shapes.append({"type": "rect", **frame, "line": {"color": "@ink", "width": 2}})
     look = {"type": "category", "showgrid": False}

@@ -13,7 +13,8 @@ from core.search.cross_validation import CrossValidated, cross_validated
 from core.search.grid import Grid
 from core.search.luck import Luck, adverse_moments, independent_periods, luck_of
 from core.search.records import Found, PhaseFound
-from core.search.robustness import Shape, ground_of, importances, inert, neighbourhood_scores, shape_of
+from core.search.robustness import ground_of, importances, inert, neighbourhood_scores
+from core.search.shapes import Shape, shape_of
 from core.trials import METRIC
 
 TESTED_GROUPS = 2
@@ -41,10 +42,15 @@ class Findings(NamedTuple):
 
 def excess_returns(equity: Any, start_cents: Any, cash_returns: Any) -> Any:
     """float64 (sessions, n) from int64 (n, sessions); NaN where an account was lost."""
-    before = np.concatenate((np.asarray(start_cents, np.float64)[:, None], equity[:, :-1]), axis=1)
-    returns = np.full(equity.shape, np.nan)
-    np.divide(equity, before, out=returns, where=before > 0)
-    return (returns - 1.0 - cash_returns).T
+    returns = np.empty(equity.shape)  # what an account had before, then what it earned: one array for both
+    returns[:, 0], returns[:, 1:] = start_cents, equity[:, :-1]
+    lost = returns <= 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        np.divide(equity, returns, out=returns)
+    returns -= 1.0
+    returns -= cash_returns
+    returns[lost] = np.nan
+    return returns.T
 
 
 def varied_paths(found: Found) -> list[str]:

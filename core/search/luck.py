@@ -4,11 +4,12 @@ N counts everything ever tried on the market, runs by hand included. Settings th
 is brought down to an effective number: as many independent tries as are expected to show the best Sharpe ratio that
 these correlated ones show by luck in one search of four. That best is drawn: the trials' own returns, each session's
 multiplied by one normal number for all of them, keep their correlations and lose their means (multiplier bootstrap).
-Their luck is measured with the spread of the trials' own Sharpe ratios, but never with less than the error of a single
-estimate: trials that are nearly one and the same share their luck.
+Luck is measured by the error of one estimate, not by how far the trials lie apart: good and bad settings differ by more
+than luck, and what they differ by is no luck of the best. From the same figures comes the least record: how many
+sessions this Sharpe ratio takes to be above the luck of so many tries, and how many any verdict takes.
 Sources: Bailey and Lopez de Prado, "The deflated Sharpe ratio" (2014); Chernozhukov, Chetverikov and Kato, "Gaussian
-approximations and multiplier bootstrap for maxima" (2013); Bailey, Borwein, Lopez de Prado and Zhu, "The probability
-of backtest overfitting" (2017).
+approximations and multiplier bootstrap for maxima" (2013); Bailey, Borwein, Lopez de Prado and Zhu, "Pseudo-mathematics
+and financial charlatanism" (2014) and "The probability of backtest overfitting" (2017).
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.metrics import SESSIONS_PER_YEAR, skew_and_kurtosis
-from core.overfit import Overfitting, deflated_sharpe, expected_best_sharpe, least_record, overfitting
+from core.overfit import (
+    QUANTILE,
+    Overfitting,
+    deflated_sharpe,
+    expected_best_sharpe,
+    least_backtest_years,
+    least_record,
+    overfitting,
+)
 
 SURE = 0.95
 DRAWS, DRAW_SEED = 400, 1
@@ -29,8 +38,9 @@ MOST_TRIES = 1e12
 SPLITS = (16, 14, 12, 10, 8, 6, 4)
 MOST_WORK = 3e7  # combinations x columns: about a second
 LEAST_SESSIONS = 4  # a block
+NO_RECORD = "no record is long enough for this claim"
 EVEN = 0.5
-VISIBLE = 2.0  # annual Sharpe ratio that a record must be able to show
+VISIBLE = 2.0  # annual Sharpe ratio that a record must be able to show before anything in it is called overfit
 
 
 class Luck(NamedTuple):
@@ -51,14 +61,18 @@ class Luck(NamedTuple):
     verdict: str  # overfit, not overfit, undecided
     words: str
     common: tuple[float, float] | None  # median skew and kurtosis of the trials
-    least: float | None = None  # sessions that show this Sharpe ratio against none, tried once; infinite at or below 0
+    least: float | None  # sessions that this Sharpe ratio takes to be called not overfit; infinite at or below 0
+    least_to_judge: float | None  # and below which nothing is called overfit
 
 
 def moving(returns: Any) -> Any:
     """Indices of columns that are known throughout and vary, each distinct one once, in order."""
     returns = np.asarray(returns, np.float64)
     rows = np.ascontiguousarray(returns.T)
-    usable = np.nonzero(np.isfinite(rows).all(axis=1) & (np.ptp(rows, axis=1) > 0.0))[0]
+    if not rows.size:
+        return np.zeros(0, np.int64)
+    high, low = rows.max(axis=1), rows.min(axis=1)  # NaN where any is
+    usable = np.nonzero(np.isfinite(high) & np.isfinite(low) & (high > low))[0]
     seen: dict[bytes, int] = {}
     for i in usable.tolist():
         seen.setdefault(rows[i].tobytes(), i)
@@ -126,44 +140,59 @@ def luck_of(returns: Any, best: int, trials: int) -> Luck:
     effective = effective_of(columns, trials)
     common = common_moments(columns)
     moments = adverse_moments(common, own)
-    sharpe = spread = by_luck = deflated = None
+    sharpe = spread = by_luck = deflated = least = to_judge = None
     worth = periods
     if moments is not None and periods > 2:
         sharpe = float(own.mean() / own.std(ddof=1))
         worth = independent_periods(own)
-        spread = spread_of(columns, sharpe, worth, *moments)
+        spread = spread_of(sharpe, worth, *moments)
         by_luck = expected_best_sharpe(effective, spread**2)
         deflated = deflated_sharpe(sharpe, worth, *moments, effective, spread**2)
+        least = least_for_claim(sharpe, *moments, effective) * periods / worth
+        to_judge = least_to_judge(*moments, effective) * periods / worth
     tested, splits = None, splits_for(periods, len(kept)) if len(kept) > 1 else None
     if splits is not None:
         tested = overfitting(columns, splits)
     verdict, words = judged(sharpe, by_luck, deflated, tested)
-    least = None
-    if sharpe is not None and moments is not None:
-        least = least_record(sharpe, *moments, 0.0, SURE)
-        verdict, words = with_record(verdict, words, periods, worth, least, moments)
+    if deflated is not None and least is not None and to_judge is not None:
+        verdict, words = with_record(verdict, words, periods, least, to_judge)
     return Luck(
         sharpe, periods, worth, trials, effective, spread, by_luck, deflated, tested.pbo if tested else None,
-        tested.loss if tested else None, tested, splits, verdict, words, common, least,
+        tested.loss if tested else None, tested, splits, verdict, words, common, least, to_judge,
     )  # fmt: skip
 
 
-def with_record(
-    verdict: str, words: str, periods: int, worth: int, least: float, moments: tuple[float, float]
-) -> tuple[str, str]:
-    """The verdict with the length of the record beside it: undecided where no skill could have been seen in it.
+def least_for_claim(sharpe: float, skew: float, kurtosis: float, effective: float) -> float:
+    """Independent periods from which on this Sharpe ratio a period deflates to SURE or more; infinite at or below 0.
 
-    A record is too short to call anything overfit where a true annual Sharpe ratio of VISIBLE, tried once, would be
-    told from none in less than SURE of the cases.
+    The minimum track record length against the best of so many tries: what luck shows falls as the record grows, in the
+    proportion in which the error of the estimate does, so both stand in one square.
     """
-    enough = least_record(VISIBLE / math.sqrt(SESSIONS_PER_YEAR), *moments, 0.0, SURE)
-    if verdict == "overfit" and worth < enough:
+    once = least_record(sharpe, skew, kurtosis, 0.0, SURE)
+    return 1.0 + (once - 1.0) * (1.0 + expected_best_sharpe(effective, 1.0) / QUANTILE(SURE)) ** 2
+
+
+def least_to_judge(skew: float, kurtosis: float, effective: float) -> float:
+    """Independent periods below which no result is called overfit, for skill could not have been seen in them.
+
+    The longer of two records for a true Sharpe ratio of VISIBLE a year: the one that tells it from none, tried once
+    (minimum track record length), and the one in which luck is no longer expected to show as much (minimum backtest
+    length of so many tries).
+    """
+    once = least_record(VISIBLE / math.sqrt(SESSIONS_PER_YEAR), skew, kurtosis, 0.0, SURE)
+    return max(once, SESSIONS_PER_YEAR * least_backtest_years(effective, VISIBLE))
+
+
+def with_record(verdict: str, words: str, periods: int, least: float, to_judge: float) -> tuple[str, str]:
+    """The verdict with the length of the record beside it; undecided where that is too short to call it overfit."""
+    claim = f"least record for this claim {math.ceil(least):,}" if math.isfinite(least) else NO_RECORD
+    words = f"{words}; {periods:,} sessions, {claim}"
+    if verdict == "overfit" and periods < to_judge:
         return "undecided", (
-            f"{words}; but in {periods} sessions even a true Sharpe ratio of {VISIBLE:g} a year, tried once, could not "
-            f"be told from none: that takes {math.ceil(enough)}"
+            f"{words}; too short to judge: a true Sharpe ratio of {VISIBLE:g} a year takes {math.ceil(to_judge):,} "
+            "sessions to be told from luck"
         )
-    needs = f"{math.ceil(least)} sessions" if math.isfinite(least) else "no number of sessions"
-    return verdict, f"{words}; {periods} sessions, of which {needs} would show it against none, were it tried once"
+    return verdict, words
 
 
 def common_moments(columns: Any) -> tuple[float, float] | None:
@@ -200,18 +229,14 @@ def independent_periods(own: Any) -> int:
     return max(3, int(n / max(factor, 1.0)))
 
 
-def spread_of(columns: Any, sharpe: float, periods: int, skew: float, kurtosis: float) -> float:
-    """Standard deviation of the Sharpe ratios of tries without skill: the trials' own, or the error of one estimate.
+def spread_of(sharpe: float, periods: int, skew: float, kurtosis: float) -> float:
+    """Standard deviation of the Sharpe ratios that tries without skill show: the error of one estimate.
 
-    Of the trials' own only what lies above their median counts, mirrored, and where that is a loss only what gains:
-    how far plainly bad settings fall is no luck that the best could have had.
+    The spread across trials, which the deflated ratio was first given, is the error and what the settings differ by:
+    losers far below, or a cluster of good ones above, would pass for luck of the best. Without any skill all true
+    ratios are 0 at most and the error is all there is; how alike the trials are is in their effective number.
     """
-    error = math.sqrt(max(1.0 - skew * sharpe + 0.25 * (kurtosis - 1.0) * sharpe**2, 0.0) / (periods - 1))
-    if columns.shape[1] < 2:
-        return error
-    ratios = sharpe_ratios(columns)
-    above = np.maximum(ratios - max(float(np.median(ratios)), 0.0), 0.0)
-    return max(error, math.sqrt(2.0 * float((above**2).mean())))
+    return math.sqrt(max(1.0 - skew * sharpe + 0.25 * (kurtosis - 1.0) * sharpe**2, 0.0) / (periods - 1))
 
 
 def judged(

@@ -15,6 +15,7 @@ from core.errors import ConfigError
 from core.jit import code_hash
 from core.market.store import Store
 from core.report.folder import versions
+from core.search.columns import number_column, text_column
 from core.search.cross_validation import CrossValidated
 from core.search.findings import Findings, deflated_of, ranking
 from core.search.luck import Luck
@@ -47,19 +48,19 @@ def write_trials(path: Path, findings: Findings) -> None:
     import pyarrow.parquet as pq
 
     columns: dict[str, Any] = {
-        "trial_id": pa.array(range(len(findings.phase)), pa.int64()),
-        "phase": pa.array(findings.phase, pa.string()),
-        "settings_hash": pa.array(findings.hashes, pa.string()),
+        "trial_id": number_column(np.arange(len(findings.phase))),
+        "phase": text_column(findings.phase),
+        "settings_hash": text_column(findings.hashes),
     }
-    kinds = {"int": pa.int64(), "float": pa.float64()}
+    kinds = {"int": np.int64, "float": np.float64}
     for name, values in findings.settings.items():
-        columns[name] = pa.array(values, kinds.get(BY_PATH[name].kind, pa.string()))
+        kind = kinds.get(BY_PATH[name].kind)
+        columns[name] = text_column(values) if kind is None else number_column(np.array(values, kind))
     for name in TRIAL_METRICS:
         column = findings.figures[:, METRIC[name]]
-        whole = name in COUNTS
-        columns[name] = pa.array(column.astype(np.int64) if whole else column, from_pandas=True)
-    columns["objective"] = pa.array(findings.scores, from_pandas=True)
-    pq.write_table(pa.table(columns), path, compression="zstd")
+        columns[name] = number_column(column.astype(np.int64)) if name in COUNTS else number_column(column, True)
+    columns["objective"] = number_column(findings.scores, True)
+    pq.write_table(pa.Table.from_arrays(list(columns.values()), list(columns)), path, compression="zstd")
 
 
 def top_lines(findings: Findings) -> tuple[list[str], list[list[Any]]]:
@@ -170,6 +171,8 @@ def luck_value(luck: Luck | None) -> dict[str, Any]:
         "sharpe_by_luck_per_session": known(luck.by_luck),
         "sessions": luck.periods,
         "independent_sessions": luck.worth,
+        "least_sessions_for_claim": known(luck.least),
+        "least_sessions_to_judge": known(luck.least_to_judge),
     }
 
 

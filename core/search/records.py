@@ -1,13 +1,17 @@
-"""What a search is asked for and what it gives back, as plain records."""
+"""What a search is asked for, what it gives back, and the room that outcomes fill on the way."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from core.config import Config
 from core.search.grid import Grid, Phase
 from core.search.objectives import Wish
 from core.search.robustness import Ground
+from core.trials import TRIAL_METRICS
 
 Row = tuple[Any, ...]
 
@@ -52,6 +56,35 @@ class PhaseFound(NamedTuple):
         """The varied settings, a value per trial."""
         places = {path: self.paths.index(path) for path in self.phase.levels}
         return {path: [row[place] for row in self.rows] for path, place in places.items()}
+
+
+class Gathered:
+    """Room for a phase's outcomes, filled as they come."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self.rows = rows
+        self.hashes = [""] * len(rows)
+        self.figures = np.full((len(rows), len(TRIAL_METRICS)), np.nan)
+        self.equity: Any = None
+        self.done = np.zeros(len(rows), bool)
+
+    def take(self, i: Any, hashes: Sequence[str], figures: Any, equity: Any) -> None:
+        if self.equity is None:
+            self.equity = np.zeros((len(self.rows), equity.shape[-1]), np.int64)
+        for place, name in zip(i, hashes, strict=True):
+            self.hashes[place] = name
+        self.figures[i], self.equity[i], self.done[i] = figures, equity, True
+
+    def more(self, rows: list[Row]) -> list[int]:
+        """Room for further rows; their places."""
+        before, n = len(self.rows), len(rows)
+        self.rows += rows
+        self.hashes += [""] * n
+        self.figures = np.concatenate((self.figures, np.full((n, len(TRIAL_METRICS)), np.nan)))
+        self.done = np.concatenate((self.done, np.zeros(n, bool)))
+        if self.equity is not None:
+            self.equity = np.concatenate((self.equity, np.zeros((n, self.equity.shape[1]), np.int64)))
+        return list(range(before, before + n))
 
 
 class Found(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,15 @@ def test_it_writes_a_folder_and_says_how_much_is_luck(desk: Path, capsys: pytest
     shown = capsys.readouterr()
     assert "deflated Sharpe" in shown.out and "PBO" in shown.out and "recommended (best plateau):" in shown.out
     assert "6 of 6" in shown.err
+    luck = json.loads((desk / "run" / "summary.json").read_text(encoding="utf-8"))["luck"]
+    claim = luck["least_sessions_for_claim"]
+    record = f"{luck['sessions']:,} sessions, " + (
+        "no record is long enough for this claim"
+        if claim is None
+        else f"least record for this claim {math.ceil(claim):,}"
+    )
+    assert record in shown.out and record in (desk / "run" / "optimize.html").read_text(encoding="utf-8")
+    assert luck["least_sessions_to_judge"] > 0.0
     names = {"trials.parquet", "top100.csv", "best.yaml", "manifest.json", "summary.json", "optimize.html"}
     assert {path.name for path in (desk / "run").iterdir()} == names
     assert yaml.safe_load((desk / "mine.yaml").read_text(encoding="utf-8"))["about"]

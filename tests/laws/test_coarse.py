@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from backtest_engine import run
 from core.coarse import COUNT, NET, UNRANKED, WON
 from core.errors import ConfigError
-from core.search.coarse_stage import rank, survivors
+from core.search import coarse_stage
+from core.search.coarse_stage import leaders, rank, survivors
 from core.search.evaluate import Evaluator, Task
 from core.search.objectives import DEFAULT, wish_of
 from core.types import T
@@ -66,6 +68,22 @@ def test_closed_trades_are_those_of_the_engine(name: str) -> None:
             known += 1
             assert (results[i, NET], results[i, COUNT], results[i, WON]) == (pnl.sum(), len(pnl), (pnl > 0).sum()), i
     assert known > (5 if name == "ex-dividend" else 30)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_trials_led_by_another_have_its_ledger(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every figure and the equity of every session, to the last bit."""
+    monkeypatch.setattr(coarse_stage, "WORTH_SHARING", 2)
+    of, changes = CASES[name]
+    store = markets.market(of)
+    config = markets.config_of(market__name=store.name, **{**ALONE, **changes})
+    evaluator, task = Evaluator(store, config), task_of()
+    outcome, lead = evaluator.evaluate(task), leaders(evaluator, task)
+    assert (lead[lead] == lead).all() and (lead <= np.arange(len(lead))).all()
+    assert np.array_equal(outcome.figures[lead], outcome.figures, equal_nan=True)
+    assert np.array_equal(outcome.equity[lead], outcome.equity)
+    distinct = len(np.unique(outcome.equity, axis=0))
+    assert distinct <= len(set(lead.tolist())) < len(lead)
 
 
 def test_it_says_what_it_cannot_follow() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def trials() -> Any:
     return returns - returns.mean(axis=0)
 
 
-def drawn(seed: int, annual_sharpe: float) -> Any:
+def drawn(seed: int, annual_sharpe: Any) -> Any:
     """Four years of the same trials, weeks drawn again, with a drift that is each one's true Sharpe ratio."""
     base, rng = trials(), np.random.default_rng(seed)
     starts = rng.integers(0, len(base), FOUR_YEARS // A_WEEK + 1)
@@ -88,16 +89,45 @@ def test_plainly_bad_settings_are_no_luck_of_the_best() -> None:
     assert luck.by_luck is not None and luck.by_luck * math.sqrt(252) < 2.0
 
 
+def test_good_settings_beside_bad_ones_are_no_luck_either() -> None:
+    """A third of the trials earn a true Sharpe ratio of 2.5 a year, the others lose: skill differs, luck does not."""
+    annual = np.where(np.arange(81) % 3 == 0, 2.5, -2.0)
+    assert sum(luck_of(drawn(seed, annual), 0, 81).verdict == "not overfit" for seed in range(10)) >= 8
+
+
+def test_the_best_of_losers_is_no_find() -> None:
+    for seed in range(10):
+        returns = drawn(seed, np.linspace(-4.0, 0.0, 81))
+        assert luck_of(returns, int(np.argmax(returns.mean(axis=0) / returns.std(axis=0))), 81).verdict == "overfit"
+
+
 def test_a_record_too_short_to_show_anything_is_undecided() -> None:
-    short = drawn(3, 1.0)[:40]
-    luck = luck_of(short, 0, 1)
-    assert luck.verdict == "undecided" and "could not be told from none" in luck.words
+    luck = luck_of(drawn(3, 1.0)[:40, :1], 0, 1)
+    assert luck.verdict == "undecided" and "40 sessions" in luck.words and "too short to judge" in luck.words
+    assert luck.least_to_judge is not None and 100 < luck.least_to_judge < 500
     assert luck_of(drawn(3, 0.0), 0, 81).verdict == "overfit"  # four years are long enough to say so
 
 
-def test_the_words_name_the_least_record() -> None:
-    luck = luck_of(drawn(5, 2.0), 0, 81)
-    assert luck.least is not None and f"{math.ceil(luck.least)} sessions would show it" in luck.words
+def test_more_tries_take_a_longer_record() -> None:
+    found = [luck_of(drawn(5, 2.0), 0, tries) for tries in (81, 10_000, 10**9)]
+    for a, b in pairwise(found):
+        assert a.least is not None and b.least is not None and a.least < b.least
+        assert a.least_to_judge is not None and b.least_to_judge is not None and a.least_to_judge <= b.least_to_judge
+    assert found[2].verdict == "undecided"  # luck alone is expected to show a Sharpe ratio of 2 in four years
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_record_as_long_as_its_least_is_what_not_overfit_means(seed: int) -> None:
+    luck = luck_of(drawn(seed, 1.6), 0, 81)
+    assert luck.least is not None and luck.deflated is not None
+    if abs(luck.least / luck.periods - 1.0) > 0.01:  # independent sessions are whole ones
+        assert (luck.periods > luck.least) == (luck.deflated >= 0.95)
+    assert f"1,008 sessions, least record for this claim {math.ceil(luck.least):,}" in luck.words
+
+
+def test_no_record_is_long_enough_for_a_loss() -> None:
+    luck = luck_of(drawn(5, -2.0), 0, 81)
+    assert luck.least == math.inf and "no record is long enough for this claim" in luck.words
 
 
 def test_copies_are_no_new_tries() -> None:
@@ -158,7 +188,7 @@ def test_the_parts_are_those_of_core_overfit() -> None:
     assert luck.overfitting is not None and luck.splits is not None
     assert luck.pbo == overfitting(returns, luck.splits).pbo
     assert luck.sharpe is not None and luck.spread is not None
-    assert luck.spread >= spread_of(returns[:, :1], luck.sharpe, luck.worth, 0.0, 3.0) * 0.9
+    assert luck.spread == spread_of(luck.sharpe, luck.worth, *moments_of(returns, 5))
     assert luck.deflated == pytest.approx(
         deflated_sharpe(luck.sharpe, luck.worth, *moments_of(returns, 5), luck.effective, luck.spread**2)
     )

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.search.heat import heat_map
 from core.search.robustness import (
-    heat_map,
     importances,
     inert,
     neighbourhood_scores,
     pareto,
     plateau,
-    shape_of,
     steps,
 )
+from core.search.shapes import shape_of
 
 
 def grid(**axes: Any) -> dict[str, list[Any]]:
@@ -112,6 +112,24 @@ def test_the_order_of_drawn_trials_and_their_choices_does_not_matter(order: list
     assert np.allclose(neighbourhood_scores(mixed, score[order]), neighbourhood_scores(levels, score)[order])
 
 
+def test_what_a_choice_is_called_does_not_matter() -> None:
+    """Any two values of a choice are equally far apart: no rank of their names makes some of them near."""
+    rng = np.random.default_rng(6)
+    chosen = rng.choice(list("vwxyz"), 60).tolist()
+    levels = {"a": rng.permutation(60).tolist(), "c": chosen}
+    renamed = {**levels, "c": [dict(zip("vwxyz", "zvyxw", strict=True))[c] for c in chosen]}
+    score = rng.standard_normal(60)
+    assert np.array_equal(neighbourhood_scores(levels, score), neighbourhood_scores(renamed, score))
+
+
+@given(order=st.permutations(range(45)))
+def test_equal_plateaus_are_equal_whatever_the_order_of_their_sums(order: list[int]) -> None:
+    levels = {name: [values[i] for i in order] for name, values in LEVELS.items()}
+    score = np.array([0.1, 0.2, 0.3])[(np.array(LEVELS["a"]) + [ord(c) for c in LEVELS["c"]]) % 3]
+    assert order[plateau(levels, score[order])] == plateau(LEVELS, score)
+    assert np.array_equal(neighbourhood_scores(levels, score[order]), neighbourhood_scores(LEVELS, score)[order])
+
+
 @pytest.mark.parametrize(
     ("around", "word", "words"),
     [
@@ -127,6 +145,25 @@ def test_the_words_say_what_the_steps_leave(around: tuple[float, ...], word: str
     levels = {"a": [1, 0, 2, 1, 1], "b": [1, 1, 1, 0, 2]}
     shape = shape_of(levels, np.array([1.0, *around]), 0)
     assert shape.word == word and words in shape.words
+
+
+def test_one_bad_step_of_four_is_no_spike() -> None:
+    levels = {name: [1] * 9 for name in "abcd"}
+    for j, name in enumerate("abcd"):
+        levels[name][1 + 2 * j], levels[name][2 + 2 * j] = 0, 2
+    shape = shape_of(levels, np.array([1.0, 0.1, 0.1, *[0.5] * 6]), 0)
+    assert (shape.word, shape.across) == ("slope", ("a",))
+    assert (
+        shape.words
+        == "slope: it breaks along a and loses along the others; the worst step (a) leaves 10% of the objective"
+    )
+
+
+def test_a_plateau_in_every_direction_was_stepped_in_every_direction() -> None:
+    levels = {"a": [1, 2, 3, 9], "b": [1, 1, 1, 5]}
+    shape = shape_of(levels, np.array([1.0, 1.0, 1.0, 0.0]), 1)
+    assert shape.word == "plateau" and "every direction" not in shape.words
+    assert "no step along b was tried" in shape.words
 
 
 def test_a_drawn_trial_has_the_shape_of_its_nearest() -> None:
@@ -145,6 +182,11 @@ def test_heat_maps_of_many_levels_are_binned() -> None:
     found = heat_map(levels, np.arange(500.0), "a", "b")
     assert len(found.rows) == 12 and found.columns == [0, 1, 2] and " to " in found.rows[0]
     assert found.best.max() == 499.0 and np.isfinite(found.mean).all()
+    assert found.best[found.row[499], found.column[499]] == 499.0  # where the last trial went
+    whole = heat_map({"a": list(range(24)), "b": [0] * 24}, np.ones(24), "a", "b")
+    assert whole.rows == [f"{i} to {i + 1}" for i in range(0, 24, 2)]  # no level is in two labels
+    few = heat_map({"a": [*[5] * 100, *range(13)], "b": [0] * 113}, np.ones(113), "a", "b")
+    assert "5" in few.rows and len(few.rows) <= 12  # a bin of one level is called by it
 
 
 def test_importances_are_the_shares_of_an_additive_score() -> None:

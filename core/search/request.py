@@ -1,0 +1,74 @@
+"""What a command asks of a search, made into a plan and into who runs it; refusals come before anything runs."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from core.config import Config, suggestion
+from core.errors import ConfigError
+from core.market.store import Store
+from core.search.grid import Grid
+from core.search.methods import METHODS, default_trials
+from core.search.objectives import DEFAULT, LEAST_TRADES, PARETO, wish_of
+from core.search.records import Plan
+from core.search.workers import TrialEngine, local_engine
+
+MOST_JOBS = 256
+
+
+class Request(NamedTuple):
+    """What the command line asks of a search; None leaves a wish to the grid's file, then to the default."""
+
+    grid: str
+    method: str | None = None
+    trials: int | None = None
+    objective: str | None = None
+    min_trades: int | None = None
+    limits: tuple[str, ...] = ()
+    jobs: int | None = None
+    engine: str = "local"
+    address: str | None = None
+    resume: bool = False
+    coarse: int = 0
+
+
+def plan_of(request: Request, grid: Grid, seed: int) -> Plan:
+    """The plan of a request on a grid."""
+    method = request.method or grid.method or "grid"
+    if method not in METHODS:
+        raise ConfigError(f"unknown method '{method}'{suggestion(method, METHODS)} (there are: {', '.join(METHODS)})")
+    least = request.min_trades if request.min_trades is not None else grid.min_trades
+    wish = wish_of(
+        request.objective or grid.objective or DEFAULT,
+        LEAST_TRADES if least is None else least,
+        request.limits or grid.limits,
+    )
+    trials = request.trials or grid.trials or default_trials(method)
+    plan = Plan(method, trials, wish, seed, request.resume, request.coarse)
+    check_plan(plan, grid)
+    return plan
+
+
+def check_plan(plan: Plan, grid: Grid) -> None:
+    """Refuse what cannot be, before anything runs."""
+    if plan.wish.objective == PARETO and plan.method != "tpe":
+        raise ConfigError("objective pareto (net profit against drawdown) is for --method tpe")
+    if plan.coarse < 0 or (plan.coarse and plan.method in ("tpe", "cmaes")):
+        raise ConfigError("--coarse keeps 1 or more trials, of --method grid, random or sobol")
+    if plan.trials < 1:
+        raise ConfigError(f"--trials is {plan.trials}; give 1 or more")
+    if plan.method == "cmaes" and len(grid.phases) > 1:
+        raise ConfigError(f"--method cmaes searches one phase of numbers; grid {grid.name} has {len(grid.phases)}")
+
+
+def engine_of(store: Store, base: Config, request: Request) -> TrialEngine:
+    """Who runs the trials."""
+    jobs = request.jobs if request.jobs is not None else os.cpu_count() or 1
+    if not 1 <= jobs <= MOST_JOBS:
+        raise ConfigError(f"--jobs is {jobs}; give 1 to {MOST_JOBS}")
+    if request.engine == "ray":
+        from core.search.ray_engine import RayEngine
+
+        return RayEngine(store, base, request.address, request.jobs)
+    return local_engine(store, base, jobs)

@@ -1,0 +1,96 @@
+"""How the ground lies around a trial: a plateau, a slope, a ridge or a spike, by what each step leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from core.search.robustness import Ground, Levels, ground_of, spread_of, survival, worst_of
+
+HOLDS, COLLAPSES = 0.7, 0.3  # of the objective that survives a step
+
+
+class Shape(NamedTuple):
+    """How the ground lies around a trial."""
+
+    word: str  # plateau, slope, ridge, spike, unknown
+    along: tuple[str, ...]  # settings of which a step changes little
+    across: tuple[str, ...]  # settings of which a step ruins it
+    survives: dict[str, float]  # worst share of the objective left by a step of each setting that was stepped
+    words: str
+
+
+def shape_of(levels: Levels | Ground, objective: Any, i: int) -> Shape:
+    """The shape around trial i; unknown where it does not count or has no neighbour."""
+    objective = np.asarray(objective, np.float64)
+    ground = ground_of(levels)
+    if i < 0 or not np.isfinite(objective[i]):
+        return Shape("unknown", (), (), {}, "no trial one step away was tried")
+    names, survives = list(ground.levels), dict[str, float]()
+    for j, mine, other in ground.steps:
+        left = left_by(objective, i, other[mine == i])
+        if len(left):
+            survives[names[j]] = min(float(left.min()), survives.get(names[j], 1.0))
+    if not survives:
+        return drawn_shape(ground, objective, i)
+    along = tuple(name for name, left in survives.items() if left >= HOLDS)
+    across = tuple(name for name, left in survives.items() if left < COLLAPSES)
+    untried = [name for j, name in enumerate(names) if ground.code[:, j].max() > 0 and name not in survives]
+    word = word_of(len(survives), len(along), len(across))
+    return Shape(word, along, across, survives, shape_words(word, along, across, survives, untried))
+
+
+def left_by(objective: Any, i: int, others: Any) -> Any:
+    """float64: share of trial i's objective that each of the others leaves."""
+    values = np.where(np.isfinite(objective[others]), objective[others], worst_of(objective))
+    return survival(np.full(len(values), objective[i]), values, spread_of(objective))
+
+
+def word_of(steps: int, holds: int, collapses: int) -> str:
+    """What the ground is called of which so many steps hold and so many collapse."""
+    if holds == steps:
+        return "plateau"
+    if holds and collapses:
+        return "ridge"
+    return "spike" if 2 * collapses >= steps else "slope"
+
+
+def drawn_shape(ground: Ground, objective: Any, i: int) -> Shape:
+    """The shape of a trial without neighbours one step away, by the nearest that were drawn; unknown without any."""
+    others = [other[mine == i] for _, mine, other in ground.near]
+    if not others or not len(others[0]):
+        return Shape("unknown", (), (), {}, "no trial one step away was tried")
+    left = left_by(objective, i, np.concatenate(others))
+    word = word_of(len(left), int((left >= HOLDS).sum()), int((left < COLLAPSES).sum()))
+    words = f"{word}: the {len(left)} nearest drawn trials keep {left.min():.0%} to {left.max():.0%} of the objective"
+    return Shape(word, (), (), {}, words)
+
+
+def last(names: Sequence[str]) -> str:
+    """The last parts of paths."""
+    return ", ".join(name.rsplit(".", 1)[-1] for name in names)
+
+
+def shape_words(
+    word: str, along: Sequence[str], across: Sequence[str], survives: Mapping[str, float], untried: Sequence[str]
+) -> str:
+    """What the steps leave, in a sentence that claims no step that was not taken."""
+    least = min(survives, key=lambda name: survives[name])
+    text = f"the worst step ({last([least])}) leaves {survives[least]:.0%} of the objective"
+    if untried:
+        text += f"; no step along {last(untried)} was tried"
+    if word == "plateau":
+        where = f"along {last(along)}" if untried else "in every direction"
+        return f"plateau: it holds one step away {where}; {text}"
+    if word == "ridge":
+        return f"ridge: it holds along {last(along)} and breaks along {last(across)}; {text}"
+    if word == "spike":
+        every = len(across) == len(survives)
+        whole = "every step ruins it" if every else f"it breaks along {last(across)} and holds nowhere"
+        return f"spike: {whole}; {text}"
+    if across:
+        return f"slope: it breaks along {last(across)} and loses along the others; {text}"
+    holds = f"it holds along {last(along)} and loses along the others" if along else "it loses"
+    return f"slope: {holds}, and no step ruins it; {text}"
