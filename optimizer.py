@@ -22,7 +22,7 @@ from core.market.store import Store, rows_between
 from core.metrics import SESSIONS_PER_YEAR
 from core.search.coarse_stage import leaders, rank, survivors
 from core.search.database import Database
-from core.search.evaluate import Evaluator, Hasher, Outcome, Task
+from core.search.evaluate import Hasher, Outcome, Task
 from core.search.findings import longest_hold
 from core.search.grid import Grid, Phase, Space, check_acts, space_of
 from core.search.methods import ROUND, Suggester, sampled
@@ -31,7 +31,7 @@ from core.search.records import Found, Gathered, PhaseFound, Plan, Progress, Row
 from core.search.request import Request, engine_of, plan_of
 from core.search.robustness import ground_of, plateau
 from core.search.windows import Drift, Window, drift, efficiency, stitched, walk_forward
-from core.search.workers import Piece, TrialEngine
+from core.search.workers import TrialEngine
 from core.trials import METRIC
 
 
@@ -48,7 +48,6 @@ class Search:
         self.done = self.total = self.resumed = 0
         self.best: float | None = None
         self.ended = True
-        self.coarse: Evaluator | None = None
 
     def run(self, grid: Grid) -> Found:
         """All phases. Ctrl-C ends it with what is done: `ended` says so."""
@@ -97,7 +96,7 @@ class Search:
 
     def coarsely(self, paths: tuple[str, ...], rows: list[Row]) -> list[Row]:
         """The rows that their closed trades rank first, and those that only a full run can tell."""
-        ranked = rank(self.at_hand(), Task(paths, tuple(rows)))
+        ranked = rank(self.engine.evaluator, Task(paths, tuple(rows)))
         self.database.keep_ranked(ranked.hashes)
         kept = survivors(ranked, self.plan.wish, self.plan.coarse)
         self.total += len(kept) - len(rows)
@@ -141,31 +140,26 @@ class Search:
             places = self.remembered(name, paths, got, places)
         rows = [got.rows[i] for i in places]
         try:
-            for piece in self.pieces(paths, rows):
-                outcome, where = piece.outcome, np.array([places[i] for i in piece.rows])
-                self.database.keep(outcome.hashes, outcome.figures, outcome.equity)
-                got.take(where, outcome.hashes, outcome.figures, outcome.equity)
+            for ended, outcome, source in self.pieces(paths, rows):
+                self.database.keep(outcome.hashes, outcome.figures, outcome.equity, source)
+                where = np.array([places[i] for i in ended])
+                got.take(where, outcome.hashes, outcome.figures[source], outcome.equity[source])
                 self.told(name, len(where), outcome.figures)
         except KeyboardInterrupt:
             self.ended = False
 
-    def pieces(self, paths: tuple[str, ...], rows: list[Row]) -> Iterator[Piece]:
-        """Outcomes as they come. Of trials that have one ledger the first alone is run."""
-        lead = leaders(self.at_hand(), Task(paths, tuple(rows)))
+    def pieces(self, paths: tuple[str, ...], rows: list[Row]) -> Iterator[tuple[list[int], Outcome, Any]]:
+        """(places, outcome, which of its m ledgers each place has) as they come; of equal trials the first is run."""
+        lead = leaders(self.engine.evaluator, Task(paths, tuple(rows)))
         ran, count = np.unique(lead, return_counts=True)
         order, begins = np.argsort(lead, kind="stable"), np.cumsum(count) - count
         for piece in self.engine.run(paths, [rows[i] for i in ran]):
-            asked, outcome = np.array(piece.rows), piece.outcome
+            asked = np.array(piece.rows)
             source = np.repeat(np.arange(len(asked)), count[asked])
             places = np.concatenate([order[begins[i] : begins[i] + count[i]] for i in asked]).tolist()
-            hashes = outcome.hashes if len(places) == len(asked) else self.hashes_of(paths, [rows[i] for i in places])
-            yield Piece(tuple(places), Outcome(tuple(hashes), outcome.figures[source], outcome.equity[source]))
-
-    def at_hand(self) -> Evaluator:
-        """The market as this process sees it."""
-        if self.coarse is None:
-            self.coarse = Evaluator(self.store, self.base)
-        return self.coarse
+            same = len(places) == len(asked)
+            hashes = piece.outcome.hashes if same else tuple(self.hashes_of(paths, [rows[i] for i in places]))
+            yield places, piece.outcome._replace(hashes=hashes), source
 
     def remembered(self, name: str, paths: tuple[str, ...], got: Gathered, places: list[int]) -> list[int]:
         """Take what an earlier search finished; the places that are left."""

@@ -100,10 +100,11 @@ def cscv_rows(sums, squares, centre, size, chosen, out):
     """Fill out[0] logits, out[1] in-sample and out[2] out-of-sample ratios of the best, per combination of blocks.
 
     sums, squares : float64[S, N] by block, of returns less centre, float64[N]; size : periods a block
-    chosen        : int64[c, S/2], the blocks that train
+    chosen        : int64[c, S/2], the blocks that train, in lexicographic order: what one trains on, the one as far
+                    from the other end is tested on, so both are judged at once
     """
     splits, n = sums.shape
-    half = chosen.shape[1]
+    half, last = chosen.shape[1], chosen.shape[0] - 1
     periods = float(half * size)
     total, total_square = np.zeros(n), np.zeros(n)
     for s in range(splits):
@@ -112,7 +113,7 @@ def cscv_rows(sums, squares, centre, size, chosen, out):
         for j in range(n):
             total_square[j] += squares[s, j]
     train, train_square, test = np.empty(n), np.empty(n), np.empty(n)
-    for c in range(chosen.shape[0]):
+    for c in range((last + 1) // 2):
         for j in range(n):
             train[j] = 0.0
         for j in range(n):
@@ -123,20 +124,30 @@ def cscv_rows(sums, squares, centre, size, chosen, out):
                 train[j] += sums[s, j]
             for j in range(n):
                 train_square[j] += squares[s, j]
-        best, best_ratio = 0, -math.inf
         for j in range(n):
             test[j] = _ratio(total[j] - train[j], total_square[j] - train_square[j], centre[j], periods)
-            ratio = _ratio(train[j], train_square[j], centre[j], periods)
-            if ratio > best_ratio:
-                best, best_ratio = j, ratio
-        below, same = 0, 0
         for j in range(n):
-            below += test[j] < test[best]
-            same += test[j] == test[best]
-        rank = below + 0.5 * (same + 1.0)
-        share = rank / (n + 1.0)
-        out[0, c] = math.log(share / (1.0 - share))
-        out[1, c], out[2, c] = best_ratio, test[best]
+            train[j] = _ratio(train[j], train_square[j], centre[j], periods)
+        _judge(train, test, out[:, c])
+        _judge(test, train, out[:, last - c])
+
+
+@njit
+def _judge(train, test, out):
+    """(logit, in-sample and out-of-sample ratio) of the best in training into out, by the ratios of all columns."""
+    n = train.shape[0]
+    best = 0
+    for j in range(n):
+        if train[j] > train[best]:
+            best = j
+    below, same, own = 0, 0, test[best]
+    for j in range(n):
+        below += test[j] < own
+    for j in range(n):
+        same += test[j] == own
+    share = (below + 0.5 * (same + 1.0)) / (n + 1.0)
+    out[0] = math.log(share / (1.0 - share))
+    out[1], out[2] = train[best], own
 
 
 @njit

@@ -98,7 +98,10 @@ def rank_group(
     rules_of_time, at_time = np.unique(times, axis=0, return_inverse=True)
     levels = np.stack((at_profit, at_stop, at_time.reshape(-1)), axis=1).astype(np.int32)
     rows = len(market.row)
-    shared = new_shared(rows, 1, evaluator.width, True)
+    shared = evaluator.shared_for(1, market, group)
+    filling = 2 * shared.used.rows > len(shared.mid2) or 2 * shared.used.paths > len(shared.path)
+    if filling or not len(shared.candidate):
+        shared = new_shared(rows, 1, evaluator.width, True)
     passages = new_passages(rows, profit, stop, rules_of_time[:, 0], rules_of_time[:, 1])
     structure = STRUCTURES[group.values["strategy.structure"]]
     sides = np.array([structure.use_put, structure.use_put, structure.use_call, structure.use_call], np.int64)

@@ -1,7 +1,7 @@
 """Every trial ever finished, in one SQLite file beside the reports: what was tried, and what came of it.
 
 `by_hand` lists the settings of runs made one at a time; `finished` keeps what searches ran, a row a piece: the hashes
-of its settings, their figures and their equity, by market and code. Together they count what was tried on a market, the
+of its settings and their figures, and their equity once for those that share it, by market and code. Together they count what was tried on a market, the
 number that a deflated Sharpe ratio needs; `--resume` takes from the second what is there already. A piece is one
 transaction: after kill -9 each trial is there whole or not at all. One process writes, any may read.
 """
@@ -24,7 +24,7 @@ from core.jit import NO_JIT, ROOT, code_hash
 from core.report.folder import reports_folder
 from core.trials import TRIAL_METRICS
 
-FORM = 1  # of the rows; part of the code's hash
+FORM = 2  # of the rows; part of the code's hash
 SOURCES = ("core/search/evaluate.py", "core/search/views.py", "core/report/measure.py")
 TABLES = """
 create table if not exists by_hand (store text, settings text, primary key (store, settings)) without rowid;
@@ -95,9 +95,15 @@ class Database:
             found.update(parts_of(blob))
         return len(found)
 
-    def keep(self, hashes: Sequence[str], figures: Any, equity: Any) -> None:
-        """Commit a piece of finished trials: figures float64 (n, K), equity int64 (n, sessions) cents."""
-        row = (self.store, results_hash(), bytes.fromhex("".join(hashes)), figures.tobytes(), packed(equity))
+    def keep(self, hashes: Sequence[str], figures: Any, equity: Any, source: Any = None) -> None:
+        """Commit a piece of n finished trials: figures float64 (m, K), equity int64 (m, sessions) cents.
+
+        source : int (n), which of the m each trial has; by default they have one each
+        """
+        if source is None:
+            source = np.arange(len(hashes))
+        blob = source.astype(np.int32).tobytes() + packed(equity)
+        row = (self.store, results_hash(), bytes.fromhex("".join(hashes)), figures.tobytes(), blob)
         insert = "insert into finished (store, code, hashes, figures, equity) values (?, ?, ?, ?, ?)"
         self.connection.execute(insert, row)
 
@@ -117,9 +123,10 @@ class Database:
             if places:
                 n = len(blob) // HASH_BYTES
                 row = self.connection.execute("select figures, equity from finished where id = ?", (number,)).fetchone()
-                figures = np.frombuffer(row[0], np.float64).reshape(n, -1)
-                equity = unpacked(row[1], n)
-                result.update({part.hex(): (figures[i], equity[i]) for i, part in places})
+                source = np.frombuffer(row[1], np.int32, n)
+                m = int(source.max()) + 1
+                figures, equity = np.frombuffer(row[0], np.float64).reshape(m, -1), unpacked(row[1][4 * n :], m)
+                result.update({part.hex(): (figures[source[i]], equity[source[i]]) for i, part in places})
         return result
 
 

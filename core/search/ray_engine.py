@@ -72,6 +72,7 @@ class RayEngine:
 
     def __init__(self, store: Store, base: Config, address: str | None, jobs: int | None) -> None:
         self.ray = ray_module()
+        self.evaluator = Evaluator(store, base)
         self.owned = not self.ray.is_initialized()
         if self.owned:
             options: dict[str, Any] = (

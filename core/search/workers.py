@@ -35,6 +35,8 @@ class Piece(NamedTuple):
 class TrialEngine(Protocol):
     """Runs trials: rows of values of the paths, beside the settings it was made with."""
 
+    evaluator: Evaluator  # of this process; what it learns before the first trials, forked workers know
+
     def run(self, paths: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Iterator[Piece]: ...
 
     def close(self) -> None: ...
@@ -108,13 +110,15 @@ class Local:
         self.store, self.base, self.jobs = store, base, jobs
         self.private_mb = 0.0
         self.forks = "fork" in multiprocessing.get_all_start_methods()
-        MINE[:] = [Evaluator(store, base)]
+        self.evaluator = Evaluator(store, base)
+        MINE[:] = [self.evaluator]
         if self.forks:
-            MINE[0].warm()
-            gc.freeze()  # what workers only read stays shared
-        self.pool = self.start()
+            self.evaluator.warm()
+        self.pool: ProcessPoolExecutor | None = None
 
     def start(self) -> ProcessPoolExecutor:
+        if self.forks:
+            gc.freeze()  # what workers only read stays shared
         given = (None, None) if self.forks else (self.store.path, self.base)
         context = multiprocessing.get_context("fork" if self.forks else "spawn")
         return ProcessPoolExecutor(self.jobs, mp_context=context, initializer=begin_worker, initargs=given)
@@ -125,6 +129,7 @@ class Local:
         waiting: dict[Future[Any], tuple[int, ...]] = {}
         again: list[tuple[int, ...]] = []
         restarts = 0
+        self.pool = self.pool or self.start()
         while True:
             while len(waiting) < 2 * self.jobs and (piece := again.pop() if again else pieces.next(self.jobs)):
                 waiting[self.pool.submit(work, Task(tuple(paths), tuple(rows[i] for i in piece)))] = piece
@@ -151,7 +156,8 @@ class Local:
                 self.pool = self.start()
 
     def close(self) -> None:
-        self.pool.shutdown(cancel_futures=True)
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
 
 
 def local_engine(store: Store, base: Config, jobs: int) -> TrialEngine:
