@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
-import urllib.request
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -37,29 +37,26 @@ class RehearsalClock:
     """The clock of a rehearsal server: waiting moves it. url: http://127.0.0.1:PORT"""
 
     def __init__(self, url: str, token: str) -> None:
-        if urlsplit(url).hostname not in LOOPBACK:
+        parts = urlsplit(url)
+        if parts.hostname not in LOOPBACK:
             raise ConfigError(f"the rehearsal's clock is at {url!r}; it must be on this machine")
-        self._url, self._token = url, token
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._line = http.client.HTTPConnection(parts.hostname, parts.port, timeout=600)
+        self._headers = {"X-Sim-Token": token, "Content-Type": "application/json"}
 
-    def _ask(self, path: str, body: dict[str, Any] | None = None) -> int:
-        request = urllib.request.Request(
-            self._url + path,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"X-Sim-Token": self._token, "Content-Type": "application/json"},
-            method="GET" if body is None else "POST",
-        )
+    def _ask(self, method: str, body: dict[str, Any] | None = None) -> int:
+        text = None if body is None else json.dumps(body)
         for attempt in range(50):  # the server may be started again in the middle of a rehearsal
             try:
-                with self._opener.open(request, timeout=600) as answer:
-                    return int(json.loads(answer.read())["now_ns"])
-            except OSError as error:
+                self._line.request(method, "/_sim/clock", text, self._headers)
+                return int(json.loads(self._line.getresponse().read())["now_ns"])
+            except (OSError, http.client.HTTPException) as error:
                 problem = error
-                time.sleep(0.1 * min(attempt + 1, 5))
+                self._line.close()
+                time.sleep(0.1 * min(attempt, 5))
         raise BrokerError(f"the rehearsal's clock does not answer: {problem}")
 
     def now_ns(self) -> int:
-        return self._ask("/_sim/clock")
+        return self._ask("GET")
 
     def sleep(self, seconds: float) -> None:
-        self._ask("/_sim/clock", {"advance_ns": int(max(seconds, 0.0) * 1e9)})
+        self._ask("POST", {"advance_ns": int(max(seconds, 0.0) * 1e9)})

@@ -99,8 +99,7 @@ def rank_group(
     levels = np.stack((at_profit, at_stop, at_time.reshape(-1)), axis=1).astype(np.int32)
     rows = len(market.row)
     shared = evaluator.shared_for(1, market, group)
-    filling = 2 * shared.used.rows > len(shared.mid2) or 2 * shared.used.paths > len(shared.path)
-    if filling or not len(shared.candidate):
+    if shared.used.paths > 0 or not len(shared.candidate):  # a path must lie in one piece, which a sweep's do not
         shared = new_shared(rows, 1, evaluator.width, True)
     passages = new_passages(rows, profit, stop, rules_of_time[:, 0], rules_of_time[:, 1])
     structure = STRUCTURES[group.values["strategy.structure"]]

@@ -78,7 +78,12 @@ def test_trials_led_by_another_have_its_ledger(name: str, monkeypatch: pytest.Mo
     store = markets.market(of)
     config = markets.config_of(market__name=store.name, **{**ALONE, **changes})
     evaluator, task = Evaluator(store, config), task_of()
-    outcome, lead = evaluator.evaluate(task), leaders(evaluator, task)
+    lead = leaders(evaluator, task)
+    outcome = evaluator.evaluate(task)  # over the marks that were just laid out
+    assert np.array_equal(lead, leaders(evaluator, task))
+    alone = Evaluator(store, config).evaluate(task)
+    assert np.array_equal(outcome.figures, alone.figures, equal_nan=True)
+    assert np.array_equal(outcome.equity, alone.equity)
     assert (lead[lead] == lead).all() and (lead <= np.arange(len(lead))).all()
     assert np.array_equal(outcome.figures[lead], outcome.figures, equal_nan=True)
     assert np.array_equal(outcome.equity[lead], outcome.equity)
