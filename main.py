@@ -62,6 +62,12 @@ def market_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", metavar="N", help="seed of a modelled market")
 
 
+def report_options(parser: argparse.ArgumentParser) -> None:
+    """What a user may add to a report."""
+    parser.add_argument("--beside", metavar="FILE", action="append", default=[], help="CSV of an index to show beside")
+    parser.add_argument("--tax", metavar="S,L", help="short- and long-term tax rates, as 0.37,0.20 (default: no tax)")
+
+
 def build_parser() -> Parser:
     parser = Parser(
         prog="python main.py",
@@ -78,6 +84,7 @@ def build_parser() -> Parser:
     market_options(backtest)
     backtest.add_argument("--report", default="html", metavar="LIST", help="html (default) or none")
     backtest.add_argument("--cut", metavar="D", help="first session out of sample, against the mechanical twin (60%%)")
+    report_options(backtest)
     backtest.add_argument("--trace", action="store_true", help="also write trace.csv, a row per bar")
     backtest.add_argument(
         "--driver",
@@ -327,6 +334,14 @@ def run_backtest(args: argparse.Namespace) -> None:
             painter.finish()
 
 
+def asked_of(args: argparse.Namespace) -> Any:
+    """What the user adds to a report."""
+    from core.report.build import Asked
+    from core.report.tax import rates_of
+
+    return Asked(args.cut, tuple(args.beside), rates_of(args.tax))
+
+
 def start_painter() -> Any:
     from core.report.plots import Painter
 
@@ -361,10 +376,12 @@ def backtest_and_write(
     manifest = {**run_files.manifest_of(result, run_id, started, logged), "driver": args.driver}
     run_files.write_run(folder, result, measured, manifest, args.trace)
     if insight is not None:
+        from core.report.build import report_of
         from core.report.html import write_html
         from core.report.stress import small_stress
 
-        write_html(folder, result, measured, manifest, insight, small_stress(result), painter)
+        report = report_of(result, measured, manifest, insight, small_stress(result), asked_of(args))
+        write_html(folder, report, painter)
     value = {"run_id": run_id, "folder": str(folder), **measured.metrics}
     show(args, value, summary_lines(result, measured.metrics, folder))
 
@@ -472,11 +489,12 @@ def run_stress(args: argparse.Namespace) -> None:
     manifest = {**manifest, "stressed_run": run_id, "stress": plan._asdict()}
     write_stress(folder, value, manifest, args.report == "html")
     if args.report == "html":
+        from core.report.build import report_of
         from core.report.html import write_html
         from core.report.insight import insight_of
         from core.report.measure import measure
 
-        write_html(folder, result, measure(result), manifest, insight_of(result), value)
+        write_html(folder, report_of(result, measure(result), manifest, insight_of(result), value))
     show(args, {"run_id": own_id, "folder": str(folder), **value}, stress_lines(value, folder))
 
 

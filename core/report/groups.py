@@ -9,6 +9,7 @@ import numpy as np
 from core.metrics import effective_trades, expectancy_standard_error, win_rate
 from core.report.campaigns import Campaigns
 from core.report.known import regime_of
+from core.report.outcomes import SIDES, tested_sides
 from core.types import REASONS, REGIMES, SIGNAL, T
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ GROUPINGS = {
     "exit_reason": "Exit reason",
     "weekday": "Weekday of entry",
     "hour": "Hour of entry, New York",
+    "tested_side": "Tested side",
 }
 
 
@@ -94,6 +96,7 @@ def groups_of(result: BacktestResult, campaigns: Campaigns, signal: Any) -> dict
         "exit_reason": (np.searchsorted(codes, campaigns.reason), [REASONS[code][1] for code in codes]),
         "weekday": ((entry_day.astype(np.int64) + 3) % 7, list(WEEKDAYS)),  # 1970-01-01 was a Thursday
         "hour": (hours, [f"{hour:02d}" for hour in range(24)]),
+        "tested_side": (tested_sides(result, campaigns), list(SIDES)),
     }
     return {key: grouped(*sorts[key], pnl, entry_day, exit_day) for key in GROUPINGS}
 

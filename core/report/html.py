@@ -16,21 +16,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from core.errors import DataError
-from core.report import insight_plots, plots
-from core.report.insight import Insight, insight_values
+from core.report import insight_plots, outcome_plots, plots
+from core.report.beside import beside_lines
+from core.report.build import Report
+from core.report.days import bad_day_lines
+from core.report.insight import insight_values
 from core.report.known import regime_of
-from core.report.measure import Measured, dollars
+from core.report.measure import dollars, slippage_cents
 from core.report.model import (
     TRADE_COLUMNS,
     TradeFacts,
     clock_text,
     report_values,
     strikes_text,
-    trade_facts,
     trade_rows,
     usd,
 )
 from core.report.stress import stress_figures, stress_values
+from core.report.tax import tax_lines
+from core.report.trades import details
 from core.types import DRAWDOWN, LIQUIDATION, REASONS, T
 
 if TYPE_CHECKING:
@@ -93,32 +97,52 @@ def bands_of(result: BacktestResult, signal: Any) -> list[dict[str, Any]]:
     return insight_plots.regime_bands(runs, *ends)
 
 
-def price_figure(result: BacktestResult, facts: TradeFacts, signal: Any) -> plots.Figure:
+def price_figure(result: BacktestResult, facts: TradeFacts, bands: list[dict[str, Any]]) -> plots.Figure:
     """Every trade over the underlying, regimes behind."""
     spot = result.market.row.spot[result.first_row : result.last_row]
     kept = plots.kept_rows(spot)
     times = clock_text(result, kept + result.first_row)
-    return plots.trades_figure(times, spot[kept], segments(result, facts), bands_of(result, signal))
+    return plots.trades_figure(times, spot[kept], segments(result, facts), bands)
 
 
-def figures_of(
-    result: BacktestResult, measured: Measured, curves: Curves, facts: TradeFacts, insight: Insight
-) -> dict[str, Any]:
+def figures_of(report: Report, curves: Curves) -> dict[str, Any]:
     """Every figure by the id of its place on the page; those of trades only where there are trades."""
-    figures = {"equity": plots.equity_figure(*curves), "trades": price_figure(result, facts, insight.signal)}
+    result, facts, insight, metrics = report.result, report.facts, report.insight, report.measured.metrics
+    bands = bands_of(result, insight.signal)
+    figures = {
+        "equity": plots.equity_figure(*curves, bands, cut_of(report)),
+        "trades": price_figure(result, facts, bands),
+    }
     if len(result.trades):
         times = clock_text(result, insight.exposure.rows)
         figures["exposure"] = insight_plots.exposure_figure(times, insight.exposure)
         figures["dte"] = plots.distribution_figure(facts.dte, "days", at_least=1.0)
         figures["credit"] = plots.distribution_figure(facts.credit, "$")
         figures["share"] = plots.distribution_figure(facts.share, "%", at_least=0.5)
+        paid, half, _ = slippage_cents(result)
+        if half:
+            figures["costs"] = outcome_plots.cost_figure(metrics["net_profit"], paid / 100.0, half / 100.0)
     if facts.closed.any():
+        closes = clock_text(result, report.causes.row)
         figures["pnl"] = plots.distribution_figure(facts.pnl[facts.closed], "$", signed=True)
         figures["by_regime"] = insight_plots.regime_bars(insight.groups["regime"])
-        figures["cause"] = plots.attribution_figure(measured.metrics["attribution"])
+        figures["cause"] = plots.attribution_figure(metrics["attribution"])
+        figures["causes"] = outcome_plots.causes_figure(closes, report.causes.total)
+    if len(report.outcomes.pnl):
+        figures["held"] = plots.distribution_figure(report.outcomes.held_days, "days", at_least=1.0)
+        figures["adverse"] = plots.distribution_figure(report.outcomes.adverse, "$")
+        figures["excursion"] = outcome_plots.excursion_figure(report.outcomes)
+        figures["favourable"] = outcome_plots.favourable_figure(report.outcomes)
     if insight.factors:
         figures["factors"] = insight_plots.factor_figure(insight.factors)
     return figures
+
+
+def cut_of(report: Report) -> str | None:
+    """First session out of sample, where the run has one."""
+    if report.insight.twin is not None and report.insight.twin["out_of_sample"] is not None:
+        return str(report.insight.twin["out_of_sample"]["start"])
+    return report.asked.cut
 
 
 def for_script(value: Any) -> str:
@@ -140,31 +164,35 @@ def plotly_script() -> str:
     return (Path(package.origin).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
 
 
-def write_html(
-    folder: Path,
-    result: BacktestResult,
-    measured: Measured,
-    manifest: dict[str, Any],
-    insight: Insight,
-    stress: dict[str, Any],
-    painter: plots.Painter | None = None,
-) -> None:
-    """Write report.html and equity.png into the run folder; a painter started earlier saves its start-up.
+def page_values(report: Report) -> dict[str, Any]:
+    """All words and tables of the page."""
+    return {
+        **report_values(report.result, report.measured, report.manifest),
+        **insight_values(report.insight),
+        **stress_values(report.stress),
+        "beside": beside_lines(report.beside),
+        "bad_days": bad_day_lines(report.worst),
+        "taxed": tax_lines(report.taxed),
+    }
 
-    stress : what `stress` found, or core.report.stress.small_stress
-    """
+
+def write_html(folder: Path, report: Report, painter: plots.Painter | None = None) -> None:
+    """Write report.html and equity.png into the run folder; a painter started earlier saves its start-up."""
     import jinja2
     from markupsafe import Markup
 
-    values = report_values(result, measured, manifest) | insight_values(insight) | stress_values(stress)
-    curves, facts = curves_of(result), trade_facts(result)
+    result, values, curves = report.result, page_values(report), curves_of(report.result)
     title = " ".join([values["market"], values["structure"], values["quotes"] if values["badge"] else ""]).strip()
     painter = painter or plots.Painter()
     painter.draw(folder / "equity.png", *curves[:4], title)
     data = {
         "palette": plots.PALETTE,
-        "figures": figures_of(result, measured, curves, facts, insight) | stress_figures(stress),
-        "trades": {"columns": TRADE_COLUMNS, "rows": trade_rows(result, facts)},
+        "figures": figures_of(report, curves) | stress_figures(report.stress),
+        "trades": {
+            "columns": TRADE_COLUMNS,
+            "rows": trade_rows(result, report.facts),
+            "details": details(result, report.facts),
+        },
     }
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),

@@ -10,6 +10,7 @@ from core.attribution import PARTS, attribute, carried_errors
 from core.metrics import Trades, summarise
 from core.report.campaigns import campaigns_of, done
 from core.report.funnel import funnel, funnel_figures
+from core.report.outcomes import outcome_figures, outcomes_of
 from core.types import (
     CARRIED,
     CASH,
@@ -281,6 +282,7 @@ def measure(result: BacktestResult) -> Measured:
         other=other,
         cash_returns=cash_returns(result),
     )
+    metrics.update(outcome_figures(outcomes_of(result, campaigns), campaigns))
     metrics["warnings"] = warnings_of(result, metrics, parts)
     metrics["funnel"] = funnel_figures(funnel(result))
     return Measured(metrics, parts)

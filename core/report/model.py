@@ -35,6 +35,11 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("cagr", "growth a year", "share"),
             ("buy_and_hold_pct", "buy and hold (price only)", "percent"),
             ("return_on_margin_days", "return a year on margin in use", "share"),
+            ("net_r", "net of closed trades, R (largest loss)", "number"),
+            ("expectancy_r", "mean P&L a trade, R", "ratio"),
+            ("worst_r", "worst trade, R", "ratio"),
+            ("buying_power_days", "buying-power-days, $ x days", "count"),
+            ("profit_per_1000_buying_power_days", "profit on 1,000 of them", "usd"),
             ("interest", "interest on cash", "usd"),
             ("time_in_market", "time in the market", "share"),
             ("buying_power_share_max", "buying power bound at most", "share"),
@@ -81,7 +86,10 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
 )
-FORMS = {"percent": "{:,.2f}%", "number": "{:,.2f}", "count": "{:,.0f}", "share": "{:,.1%}", "fine": "{:+.3f}"}
+FORMS = {
+    **{"percent": "{:,.2f}%", "ratio": "{:+.3f}", "number": "{:,.2f}", "count": "{:,.0f}", "share": "{:,.1%}"},
+    "fine": "{:+.3f}",
+}
 TRADE_COLUMNS = (
     "trade|entry|exit|expiry|DTE|strikes|contracts|credit $|debit $|credit / width %|P&L $|fees $|worst $|best $|"
     "closed by|quotes"

@@ -150,10 +150,15 @@ def line(x: Any, y: Any, name: str, colour: str, **changes: Any) -> dict[str, An
     return {"type": "scatter", "mode": "lines", "x": x, "y": y, "name": name, "line": stroke, **changes}
 
 
-def equity_figure(times: list[str], equity: Any, liquidation: Any, drawdown: Any, held: Any) -> Figure:
+def equity_figure(
+    times: list[str], equity: Any, liquidation: Any, drawdown: Any, held: Any,
+    bands: list[dict[str, Any]] | None = None, cut: str | None = None,
+) -> Figure:  # fmt: skip
     """Equity at mid over its drawdown; liquidation value thin; buy-and-hold of the underlying on request.
 
     All in $, same length; drawdown positive; held is the starting cash grown with the underlying's price.
+    bands : regimes behind it (core.report.insight_plots.regime_bands), on the third y axis here
+    cut   : first session out of sample, a line where it begins
     """
     money = "%{y:$,.0f}"
     time = date_axis(times, anchor="y2")
@@ -165,14 +170,26 @@ def equity_figure(times: list[str], equity: Any, liquidation: Any, drawdown: Any
         line(times, rounded(-drawdown), "drawdown", "@loss", width=1.0, hovertemplate=money, **below),
     ]
     data[2]["visible"] = "legendonly"
+    behind: dict[str, Any] = {}
+    upper = axis(domain=[0.32, 1.0], tickformat="$,.0f")
+    if bands:
+        data = [*({**band, "yaxis": "y3"} for band in bands), *data]
+        upper |= {"overlaying": "y3", "tickmode": "auto"}
+        behind["yaxis3"] = {"range": [0, 1], "visible": False, "fixedrange": True, "domain": [0.32, 1.0]}
+    if cut is not None:
+        place = {"x0": cut, "x1": cut, "y0": 0, "y1": 1, "yref": "paper"}
+        behind["shapes"] = [{"type": "line", **place, "line": {"color": "@ink", "width": 1, "dash": "dash"}}]
+        look = {"showarrow": False, "yref": "paper", "yanchor": "bottom", "font": {"color": "@muted", "size": 11}}
+        behind["annotations"] = [{"x": cut, "y": 1.0, "xanchor": "left", "text": " out of sample", **look}]
     return {
         "data": data,
         "layout": layout(
             xaxis=time,
-            yaxis=axis(domain=[0.32, 1.0], tickformat="$,.0f"),
+            yaxis=upper,
             yaxis2=axis(domain=[0.0, 0.25], tickformat="$,.0f", nticks=4),
             hovermode="x unified",
-            margin={"l": 8, "r": 12, "t": 36 if "rangeselector" in time else 12, "b": 8},
+            margin={"l": 8, "r": 12, "t": 36 if "rangeselector" in time else 12 + 14 * (cut is not None), "b": 8},
+            **behind,
         ),
     }
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from html.parser import HTMLParser
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ import pytest
 from backtest_engine import BacktestResult
 from core import config as settings
 from core.attribution import PARTS
+from core.costs import costs_from
 from core.errors import DataError
 from core.market.calendar import day_number
 from core.market.store import Store
 from core.metrics import Trades, summarise
 from core.report import plots
+from core.report.build import report_of
 from core.report.campaigns import campaigns_of, done
 from core.report.exposure import Exposure
 from core.report.factors import Factor, Firing
@@ -34,6 +37,7 @@ from core.report.model import (
     trade_rows,
     verdict_of,
 )
+from core.report.outcomes import outcome_figures, outcomes_of
 from core.report.stress import small_stress
 from core.report.twin import Difference
 from core.risk_manager import NO_LIMITS
@@ -74,6 +78,9 @@ STRIKES = ((90.0, PUT), (95.0, PUT), (105.0, CALL), (110.0, CALL))
 
 def records(fields, size):
     return np.zeros(size, dtype_of(fields)).view(np.recarray)
+
+
+NO_COSTS = costs_from(settings.load().values, settings.read_fees("none"), 4)
 
 
 def small_market():
@@ -127,12 +134,12 @@ def small_result(folder, trades=TRADES, quotes="real"):
     fills = np.zeros((4 * len(table), len(FILL_FIELDS)), np.int64)
     fills[:, F["kind"]] = KIND_QUOTED
     return BacktestResult(
-        store=Store(folder, manifest, {}),
+        store=Store(folder, manifest, {"vix": np.linspace(11.0, 17.0, rows)}),
         config=settings.load(),
         market=small_market(),
         rules=None,
         limits=NO_LIMITS,
-        costs=None,
+        costs=NO_COSTS,
         first_row=0,
         last_row=rows,
         ledger=Ledger(rows=values, codes=codes, t_int=table, f_int=fills, a_int=np.zeros((0, len(A)), np.int64)),
@@ -145,7 +152,7 @@ def small_result(folder, trades=TRADES, quotes="real"):
 
 
 def small_measured(result, warnings=(NASTY,), share_modelled=0.0):
-    done = result.trades[result.trades[:, T["closed"]] >= 0]
+    ended = result.trades[result.trades[:, T["closed"]] >= 0]
     equity, ends = result.equity / 100.0, np.arange(1, SESSIONS + 1) * BARS - 1
     day = result.market.ses.day
     metrics = summarise(
@@ -156,9 +163,9 @@ def small_measured(result, warnings=(NASTY,), share_modelled=0.0):
         bar_open_risk=np.zeros(len(equity), bool),
         starting_cash_usd=START_USD,
         trades=Trades(
-            done[:, T["pnl"]] / 100.0, day[[0] * len(done)], day[[1] * len(done)], done[:, T["max_loss"]] / 100.0
+            ended[:, T["pnl"]] / 100.0, day[[0] * len(ended)], day[[1] * len(ended)], ended[:, T["max_loss"]] / 100.0
         ),
-        open_trades=len(result.trades) - len(done),
+        open_trades=len(result.trades) - len(ended),
         other={
             **{"buying_power_share_max": 0.2, "buying_power_share_mean": 0.1, "margin_max": 2_000.0},
             **{"fees": 1.2, "slippage_paid": 12.5, "interest": 0.0, "break_even_slippage_per_package": -0.75},
@@ -171,6 +178,8 @@ def small_measured(result, warnings=(NASTY,), share_modelled=0.0):
         },
         cash_returns=np.zeros(SESSIONS),
     )
+    campaigns = done(campaigns_of(result))
+    metrics.update(outcome_figures(outcomes_of(result, campaigns), campaigns))
     return Measured(metrics, np.zeros((len(result.trades), len(PARTS))))
 
 
@@ -193,7 +202,9 @@ def written(folder, changes=None, warnings=(NASTY,), share_modelled=0.0, **made)
     result = small_result(folder, **made)
     measured = small_measured(result, warnings, share_modelled)
     stress = small_stress(markets.run_named("natural") if len(result.trades) else result)
-    write_html(folder, result, measured, small_manifest(result, **(changes or {})), small_insight(result), stress)
+    report = report_of(result, measured, small_manifest(result, **(changes or {})), small_insight(result), stress)
+    with mock.patch("core.report.trades.DETAILED", 0):  # the small market has no quotes to mark them with
+        write_html(folder, report)
     return (folder / "report.html").read_text(encoding="utf-8"), measured
 
 
@@ -411,8 +422,8 @@ def test_trade_table_shows_each_trade_and_leaves_an_open_one_without_result(tmp_
 
 def test_price_chart_draws_four_strikes_of_each_trade_from_entry_to_exit(tmp_path):
     result = small_result(tmp_path)
-    facts, insight = trade_facts(result), small_insight(result)
-    figure = figures_of(result, small_measured(result), curves_of(result), facts, insight)["trades"]
+    report = report_of(result, small_measured(result), small_manifest(result), small_insight(result), {})
+    figure = figures_of(report, curves_of(result))["trades"]
     won = [trace for trace in figure["data"] if trace.get("legendgroup") == "won"]
     assert won[0]["y"] == [95.0, 95.0, None, 105.0, 105.0, None]
     assert won[1]["y"] == [90.0, 90.0, None, 110.0, 110.0, None]
@@ -422,8 +433,8 @@ def test_price_chart_draws_four_strikes_of_each_trade_from_entry_to_exit(tmp_pat
 
 def test_price_chart_shows_where_each_regime_ruled(tmp_path):
     result = small_result(tmp_path)
-    facts, insight = trade_facts(result), small_insight(result)
-    figure = figures_of(result, small_measured(result), curves_of(result), facts, insight)["trades"]
+    report = report_of(result, small_measured(result), small_manifest(result), small_insight(result), {})
+    figure = figures_of(report, curves_of(result))["trades"]
     bands = {trace["name"]: trace for trace in figure["data"] if trace.get("yaxis") == "y2"}
     assert set(bands) == {"range", "high vol"}
     start, change, end = "2018-01-30 09:35", "2018-02-01 09:35", "2018-02-01 16:00"
