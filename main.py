@@ -9,6 +9,8 @@
     python main.py lookahead                    whether the newest run knew the future
     python main.py explain --at '2018-02-05 15:45'  one decision of it in words and numbers
     python main.py live --rehearse 2018-01-16   trade a day against a broker on this machine; --paper: through Alpaca
+    python main.py report; compare; runs        a run's report again, runs side by side, runs on disk
+    python main.py doctor                       whether machine, packages, kernels and markets are in order
     python main.py config show                  the effective settings and where each comes from
 
 This file parses, loads settings, wires, calls and shows. It is the only place that catches errors.
@@ -29,12 +31,15 @@ from typing import Any
 from core import config as settings
 from core.errors import ConfigError, DataError, QuantorError
 from core.live.cli import add_parsers as add_live_parsers
+from core.report import cli as report_cli
+from core.report.completion import SHELLS, completion
 
 INTERRUPTED = 130
 MOST_CUTS = 1000
 MOST_PATHS, MOST_MARKETS, MOST_DAYS = 20_000, 1000, 2520
 MARKETS, QUICK_MARKETS = 50, 10
 REPORTS = ("html", "none")
+FACES = ("html", "pdf")  # of a backtest's report
 DRIVERS = ("native", "backtrader")
 FORMATS = ("standard", "classic", "optionsdx", "ivolatility", "orats", "cboe", "generic", "mids", "outcomes")
 
@@ -82,7 +87,7 @@ def build_parser() -> Parser:
         epilog="example: python main.py backtest --market history --set strategy.exits.profit_frac=0.4",
     )
     market_options(backtest)
-    backtest.add_argument("--report", default="html", metavar="LIST", help="html (default) or none")
+    backtest.add_argument("--report", default="html,pdf", metavar="LIST", help="html,pdf (default), either, or none")
     backtest.add_argument("--cut", metavar="D", help="first session out of sample, against the mechanical twin (60%%)")
     report_options(backtest)
     backtest.add_argument("--trace", action="store_true", help="also write trace.csv, a row per bar")
@@ -100,8 +105,16 @@ def build_parser() -> Parser:
     add_run_parsers(commands)
     add_pricing_parsers(commands)
     add_data_parser(commands)
+    report_cli.add_parsers(commands, report_options, common)
     add_live_parsers(commands, market_options, common)
     add_config_parser(commands)
+    shell = commands.add_parser(
+        "completion",
+        help="completion for a shell, and `quantor`, which runs this checkout from anywhere",
+        epilog='example: eval "$(python main.py completion bash)"',
+    )
+    shell.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
+    common(shell)
     return parser
 
 
@@ -321,17 +334,24 @@ def show(args: argparse.Namespace, value: Any, lines: list[str]) -> None:
 def run_backtest(args: argparse.Namespace) -> None:
     started = dt.datetime.now(dt.UTC)
     config = effective(args)
-    if args.report not in REPORTS:
-        raise ConfigError(f"--report is {args.report!r}; give one of: {', '.join(REPORTS)}")
+    faces = faces_of(args.report)
     if args.driver == "backtrader":
         import core.backtrader_bridge  # noqa: F401  that it is not installed is told before anything is compiled
     say = teller(args)
-    painter = start_painter() if args.report == "html" else None
+    painter = start_painter() if faces else None
     try:
         backtest_and_write(args, config, say, painter, started)
     finally:
         if painter is not None:
             painter.finish()
+
+
+def faces_of(text: str) -> tuple[str, ...]:
+    """The faces of a report that --report names, 'html,pdf' or 'none'."""
+    found = () if text == "none" else tuple(part.strip() for part in text.split(","))
+    if not set(found) <= set(FACES):
+        raise ConfigError(f"--report is {text!r}; give html, pdf, html,pdf or none")
+    return found
 
 
 def asked_of(args: argparse.Namespace) -> Any:
@@ -377,11 +397,11 @@ def backtest_and_write(
     run_files.write_run(folder, result, measured, manifest, args.trace)
     if insight is not None:
         from core.report.build import report_of
-        from core.report.html import write_html
+        from core.report.faces import write_report
         from core.report.stress import small_stress
 
         report = report_of(result, measured, manifest, insight, small_stress(result), asked_of(args))
-        write_html(folder, report, painter)
+        write_report(folder, report, faces_of(args.report), painter)
     value = {"run_id": run_id, "folder": str(folder), **measured.metrics}
     show(args, value, summary_lines(result, measured.metrics, folder))
 
@@ -490,11 +510,11 @@ def run_stress(args: argparse.Namespace) -> None:
     write_stress(folder, value, manifest, args.report == "html")
     if args.report == "html":
         from core.report.build import report_of
-        from core.report.html import write_html
+        from core.report.faces import write_report
         from core.report.insight import insight_of
         from core.report.measure import measure
 
-        write_html(folder, report_of(result, measure(result), manifest, insight_of(result), value))
+        write_report(folder, report_of(result, measure(result), manifest, insight_of(result), value), ("html",))
     show(args, {"run_id": own_id, "folder": str(folder), **value}, stress_lines(value, folder))
 
 
@@ -798,9 +818,34 @@ def run_parity(args: argparse.Namespace) -> None:
     cli.run_parity(args, show)
 
 
+def run_report(args: argparse.Namespace) -> None:
+    """Make the report of a run again, in its folder or in another."""
+    faces = faces_of(args.report)
+    if not faces:
+        raise ConfigError("--report none makes no report; give html, pdf or html,pdf")
+    folder, config, store = past_run(args)
+    import backtest_engine
+    from core.report.again import remade
+
+    say = teller(args)
+    result = backtest_engine.run(store, config)
+    out = remade(result, folder, faces, asked_of(args), Path(args.out) if args.out else folder, say)
+    files = [str(out / f"report.{face}") for face in faces]
+    show(args, {"run": folder.name, "files": files}, files)
+
+
+def run_completion(args: argparse.Namespace) -> None:
+    text = completion(build_parser(), args.shell)
+    show(args, {"shell": args.shell, "script": text}, [text.rstrip()])
+
+
 COMMANDS = {
     "backtest": run_backtest,
     "optimize": run_optimize,
+    "report": run_report,
+    "compare": lambda args: report_cli.run_compare(args, show),
+    "runs": lambda args: report_cli.run_runs(args, show),
+    "doctor": lambda args: report_cli.run_doctor(args, show),
     "stress": run_stress,
     "lookahead": run_lookahead,
     "explain": run_explain,
@@ -810,6 +855,7 @@ COMMANDS = {
     "live": run_live,
     "parity": run_parity,
     "config": run_config,
+    "completion": run_completion,
 }
 
 

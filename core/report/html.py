@@ -32,7 +32,7 @@ from core.report.model import (
     trade_rows,
     usd,
 )
-from core.report.stress import stress_figures, stress_values
+from core.report.stress import stress_values
 from core.report.tax import tax_lines
 from core.report.trades import details
 from core.types import DRAWDOWN, LIQUIDATION, REASONS, T
@@ -176,22 +176,18 @@ def page_values(report: Report) -> dict[str, Any]:
     }
 
 
-def write_html(folder: Path, report: Report, painter: plots.Painter | None = None) -> None:
-    """Write report.html and equity.png into the run folder; a painter started earlier saves its start-up."""
+def write_page(folder: Path, report: Report, values: dict[str, Any], figures: dict[str, plots.Figure]) -> None:
+    """Write report.html into the run folder. values : of page_values; figures : by the id of their places."""
     import jinja2
     from markupsafe import Markup
 
-    result, values, curves = report.result, page_values(report), curves_of(report.result)
-    title = " ".join([values["market"], values["structure"], values["quotes"] if values["badge"] else ""]).strip()
-    painter = painter or plots.Painter()
-    painter.draw(folder / "equity.png", *curves[:4], title)
     data = {
         "palette": plots.PALETTE,
-        "figures": figures_of(report, curves) | stress_figures(report.stress),
+        "figures": figures,
         "trades": {
             "columns": TRADE_COLUMNS,
-            "rows": trade_rows(result, report.facts),
-            "details": details(result, report.facts),
+            "rows": trade_rows(report.result, report.facts),
+            "details": details(report.result, report.facts),
         },
     }
     environment = jinja2.Environment(
@@ -203,7 +199,6 @@ def write_html(folder: Path, report: Report, painter: plots.Painter | None = Non
     )
     environment.filters["csp_hash"] = csp_hash
     page = environment.get_template("report.html").render(
-        **values, palette=plots.PALETTE, figures=data["figures"], data=Markup(for_script(data)), plotly=plotly_script()
+        **values, palette=plots.PALETTE, figures=figures, data=Markup(for_script(data)), plotly=plotly_script()
     )
     (folder / "report.html").write_text(page, encoding="utf-8", newline="\n")
-    painter.finish()

@@ -8,6 +8,7 @@ so that one figure serves light and dark. Money in $, times as New York wall-clo
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -341,7 +342,7 @@ def write_equity_png(path: Path, times: list[str], equity: Any, liquidation: Any
 
 
 class Painter:
-    """Draws equity.png in a process of its own: importing matplotlib takes as long as a whole backtest.
+    """Draws equity.png and report.pdf in a process of its own: importing matplotlib takes as long as a whole backtest.
 
     Started early, it has imported by the time the curves are known. Leaving without curves ends it quietly.
     """
@@ -349,33 +350,49 @@ class Painter:
     def __init__(self) -> None:
         root = Path(__file__).resolve().parents[2]
         self.process = subprocess.Popen([sys.executable, "-m", "core.report.plots"], cwd=root, stdin=subprocess.PIPE)
+        self.wanted: dict[str, Any] = {}
 
     def draw(self, path: Path, times: list[str], equity: Any, liquidation: Any, drawdown: Any, title: str) -> None:
-        """Hand the curves over; the picture is there after `finish`."""
-        words = np.array([str(path.resolve()), title])
-        curves = io.BytesIO()
-        np.savez(curves, words=words, times=np.array(times), equity=equity, liquidation=liquidation, drawdown=drawdown)
+        """Ask for the picture of the curves."""
+        self.wanted |= {"png": np.array([str(path.resolve()), title]), "times": np.array(times)}
+        self.wanted |= {"equity": equity, "liquidation": liquidation, "drawdown": drawdown}
+
+    def print(self, path: Path, value: dict[str, Any]) -> None:
+        """Ask for printed sheets; see core.report.printing."""
+        self.wanted["pdf"] = np.array([str(path.resolve()), json.dumps(value)])
+
+    def begin(self) -> None:
+        """Hand over what was asked for; it is there after `finish`."""
+        asked = io.BytesIO()
+        np.savez(asked, **self.wanted)
         assert self.process.stdin is not None
-        self.process.stdin.write(curves.getvalue())
+        self.process.stdin.write(asked.getvalue())
+        self.process.stdin.close()
+        self.process.stdin = None
 
     def finish(self) -> None:
-        """Wait for the picture; its own traceback has been shown if it failed."""
+        """Wait for what was drawn; its own traceback has been shown if it failed."""
         self.process.communicate()
         if self.process.returncode != 0:
-            raise DataError(f"equity.png could not be drawn (exit {self.process.returncode}); use --report none")
+            raise DataError(f"the report could not be drawn (exit {self.process.returncode}); use --report none")
 
 
 def main() -> None:
-    """Draw the curves that come on the standard input, if any come."""
+    """Draw what the standard input asks for, if it asks."""
     import matplotlib.backends.backend_agg
     import matplotlib.figure  # noqa: F401
 
     data = sys.stdin.buffer.read()
     if data:
-        curves = np.load(io.BytesIO(data))
-        path, title = curves["words"].tolist()
-        columns = (curves[name] for name in ("equity", "liquidation", "drawdown"))
-        write_equity_png(Path(path), curves["times"].tolist(), *columns, title)
+        asked = np.load(io.BytesIO(data))
+        path, title = asked["png"].tolist()
+        columns = (asked[name] for name in ("equity", "liquidation", "drawdown"))
+        write_equity_png(Path(path), asked["times"].tolist(), *columns, title)
+        if "pdf" in asked:
+            from core.report.printing import write_pdf
+
+            path, text = asked["pdf"].tolist()
+            write_pdf(Path(path), json.loads(text))
 
 
 if __name__ == "__main__":

@@ -115,7 +115,8 @@ def words_of(result: BacktestResult, facts: TradeFacts, i: int) -> str:
     text = (
         f"Decided {decided}, filled {facts.entry[i]}: {trade[T['contracts']]} x {strikes_text(facts.strikes[i])}, "
         f"expiry {day_text(market.exp[trade[T['expiry']]].day)} in {int(facts.dte[i])} days, "
-        f"for {usd(facts.credit[i])} a share ({facts.share[i]:.1f}% of the width); at most {usd(trade[T['max_loss']] / 100.0)} could be lost. "
+        f"for {usd(facts.credit[i])} a share ({facts.share[i]:.1f}% of the width); "
+        f"at most {usd(trade[T['max_loss']] / 100.0)} could be lost. "
     )
     vix = float(result.store.columns["vix"][trade[T["opened"]]])
     text += f"The underlying stood at {market.row.spot[trade[T['opened']]]:,.2f}"

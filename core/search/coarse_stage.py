@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from core.coarse import COUNT, FALL, FILLS, LOST_CENTS, NET, RESULTS, UNRANKED, WON, coarse, new_passages
+from core.coarse import COUNT, FALL, LOST_CENTS, NET, RESULTS, UNRANKED, WON, coarse, new_passages
 from core.errors import ConfigError
 from core.portfolio import new_book
 from core.search.evaluate import Evaluator, Group, Hasher, Task, is_followed, shares_candidates

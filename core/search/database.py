@@ -1,9 +1,10 @@
 """Every trial ever finished, in one SQLite file beside the reports: what was tried, and what came of it.
 
 `by_hand` lists the settings of runs made one at a time; `finished` keeps what searches ran, a row a piece: the hashes
-of its settings and their figures, and their equity once for those that share it, by market and code. Together they count what was tried on a market, the
-number that a deflated Sharpe ratio needs; `--resume` takes from the second what is there already. A piece is one
-transaction: after kill -9 each trial is there whole or not at all. One process writes, any may read.
+of its settings, and figures and equity, once for those that share a ledger, by market and code. Together they count
+what was tried on a market, the number that a deflated Sharpe ratio needs; `--resume` takes from the second what is
+there already. A piece is one transaction: after kill -9 each trial is there whole or not at all. One process writes,
+any may read.
 """
 
 from __future__ import annotations

@@ -21,9 +21,10 @@ from core.report import plots
 from core.report.build import report_of
 from core.report.campaigns import campaigns_of, done
 from core.report.exposure import Exposure
+from core.report.faces import write_report
 from core.report.factors import Factor, Firing
 from core.report.groups import groups_of
-from core.report.html import curves_of, figures_of, for_script, write_html
+from core.report.html import curves_of, figures_of, for_script
 from core.report.insight import Insight
 from core.report.measure import Measured
 from core.report.model import (
@@ -204,7 +205,7 @@ def written(folder, changes=None, warnings=(NASTY,), share_modelled=0.0, **made)
     stress = small_stress(markets.run_named("natural") if len(result.trades) else result)
     report = report_of(result, measured, small_manifest(result, **(changes or {})), small_insight(result), stress)
     with mock.patch("core.report.trades.DETAILED", 0):  # the small market has no quotes to mark them with
-        write_html(folder, report)
+        write_report(folder, report, ("html",))
     return (folder / "report.html").read_text(encoding="utf-8"), measured
 
 
