@@ -124,7 +124,7 @@ def add_optimize_parser(commands: Any) -> None:
         help="search the settings, and tell how much of the best is luck",
         description="Try settings on a market, each trial a backtest to the cent; recommend the best plateau; deflate "
         "its Sharpe ratio by everything ever tried on this market. Without a grid: the classic six phases, 829 trials.",
-        epilog="example: python main.py optimize --grid exits --set strategy.max_positions=1 --jobs 2",
+        epilog="example: python main.py optimize --grid exits --set strategy.max_positions=1 --coarse 100",
     )
     market_options(optimize)
     optimize.add_argument("--grid", metavar="G", default="classic", help="name in data/grids, or a YAML file (classic)")
@@ -237,7 +237,7 @@ def add_pricing_parsers(commands: Any) -> None:
         help="fit smiles and models to a market's chain",
         description="Fit every expiry of one moment: raw SVI, SSVI, SABR, Heston, Merton, Bates. Writes the parameters "
         "as JSON and a picture of each smile.",
-        epilog="example: python main.py calibrate --market history --date 2018-02-05 --models svi,ssvi,heston",
+        epilog="example: python main.py calibrate --market history --date 2018-02-05 --models svi,ssvi",
     )
     what = ("smiles", "costs")
     calibrate.add_argument(
@@ -288,7 +288,8 @@ def add_data_parser(commands: Any) -> None:
     fetch.add_argument("--dte", default="0-60", metavar="A-B", help="days to expiry of the contracts (0-60)")
     common(fetch)
     for name, text in (("list", "markets on disk"), ("describe", "what a market holds, and its quality")):
-        action = actions.add_parser(name, help=text, epilog=f"example: python main.py data {name}")
+        example = f"example: python main.py data {name}{' history' * (name == 'describe')}"
+        action = actions.add_parser(name, help=text, epilog=example)
         if name == "describe":
             action.add_argument("name", metavar="N")
         common(action)

@@ -13,6 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from core.live.desk import LIVE_STATES, MOVES
 from scripts import draw_decisions as decisions
 from scripts.architecture import LAYERS, ROOT, edges, layer_of, modules, place_of
 
@@ -37,6 +38,28 @@ FLOW: dict[str, tuple[float, float, str, str]] = {
     "engine": (0, 4, "one compiled pass: settle,\nfill, mark, exit, enter", "backtest_engine"),
     "report": (1, 5, "run folder: metrics, trades,\nfills, equity, HTML", "core.report.*"),
 }
+# States of an order: column, row. What leads where is core.live.desk.MOVES.
+STATES: dict[str, Point] = {
+    "SENDING": (0, 1), "UNKNOWN": (1, 0), "ABANDONED": (2, 0), "WORKING": (1, 1), "CANCELLING": (2, 1), "DONE": (3, 1),
+    "REJECTED": (1, 2), "QUARANTINE": (3, 2),
+}  # fmt: skip
+# What the system is to hold, and the module that does it: it is there, or it is not.
+ROADMAP: tuple[tuple[str, str], ...] = (
+    ("backtest, honestly costed", "backtest_engine"),
+    ("own data, vendors' files", "core.market.importers"),
+    ("pricing under every model", "core.pricing.heston"),
+    ("timeframes, fuzzy regimes", "fuzzy_engine"),
+    ("rolls, sides, hedges", "core.hedge"),
+    ("caps, margin, assignment", "core.risk_manager"),
+    ("stress and chance", "core.stress.reruns"),
+    ("search, and what is luck", "optimizer"),
+    ("a second clock", "core.backtrader_bridge"),
+    ("paper trading", "core.live.trader"),
+    ("page, paper, comparisons", "core.report.pdf"),
+    ("live money", "core.live.money"),
+    ("hedges while trading", "core.live.hedge"),
+    ("other brokers", "core.live.ibkr"),
+)
 ARROWS = (
     "files build, history build, generator build, build store, store features, store rules, features fuzzy, "
     "fuzzy rules, rules costs, costs book, book engine, engine report, book report"
@@ -56,6 +79,8 @@ def facts(root: Path = ROOT) -> dict[str, Any]:
             "imports": sorted([a, b] for a, b in imports if a != b and {a, b} <= places),
         },
         "data_flow.png": {"boxes": drawn, "arrows": [pair for pair in arrows if set(pair) <= set(drawn)]},
+        "orders.png": {state: list(after) for state, after in MOVES.items()},
+        "roadmap.png": [[text, module, module in files] for text, module in ROADMAP],
         **decisions.facts(root),
     }
 
@@ -141,9 +166,45 @@ def draw_data_flow(shown: dict[str, Any]) -> Any:
     return axes.figure
 
 
+def draw_orders(shown: dict[str, list[str]]) -> Any:
+    """States of an order and what leads where; boxes on a grid."""
+    axes = _canvas(11.4, 4.6)
+    size = (1.9, 0.84)
+    at = {state: (1.4 + 2.85 * STATES[state][0], 0.8 + 1.5 * STATES[state][1]) for state in shown}
+    for state in shown:
+        still = "stays followed" if state in LIVE_STATES else "looked for" if state == "ABANDONED" else "over"
+        _box(axes, at[state], size, TINTS[3] if state in LIVE_STATES else TINTS[0], state, still)
+    for state, after in shown.items():
+        for other in after:
+            (x0, y0), (x1, y1) = at[state], at[other]
+            back = state in shown[other]
+            bend = 0.28 if back else 0.18 if y0 == y1 and abs(x1 - x0) > 3 else 0.0
+            lean = 0.5 if x1 > x0 else -0.5 if x1 < x0 else 0.0
+            rise = 0.42 if y1 > y0 else -0.42 if y1 < y0 else 0.0
+            side = 0.95 if x1 > x0 else -0.95
+            if rise:
+                _arrow(axes, (x0 + lean, y0 + rise), (x1 - lean, y1 - rise), INK, bend)
+            else:
+                _arrow(axes, (x0 + side, y0), (x1 - side, y1), INK, bend)
+    note = "core/live/desk.py: a state changes only by what a REST answer says."
+    axes.text(0.2, 4.45, note, size=8.5, color=INK)
+    return axes.figure
+
+
+def draw_roadmap(shown: list[list[Any]]) -> Any:
+    """What is there and what is not yet, by whether its module exists."""
+    axes = _canvas(11.4, 0.9 * ((len(shown) + 3) // 4) + 0.6)
+    for i, (text, module, there) in enumerate(shown):
+        at = (1.5 + 2.8 * (i % 4), 0.6 + 0.9 * (i // 4))
+        _box(axes, at, (2.6, 0.7), TINTS[2] if there else TINTS[0], text, module if there else "not begun")
+    return axes.figure
+
+
 def picture(name: str, shown: dict[str, Any]) -> bytes:
     """The PNG of one diagram, its facts inside."""
-    figure = {"layers.png": draw_layers, "data_flow.png": draw_data_flow, **decisions.DRAWN}[name](shown)
+    drawn = {"layers.png": draw_layers, "data_flow.png": draw_data_flow, "orders.png": draw_orders,
+             "roadmap.png": draw_roadmap, **decisions.DRAWN}  # fmt: skip
+    figure = drawn[name](shown)
     file = BytesIO()
     figure.savefig(file, metadata={"Software": None, "Description": json.dumps(shown)})
     return file.getvalue()

@@ -232,10 +232,12 @@ def stored(tape: Tape, folder: Path) -> Store:
     return write_store(folder / tape.name, columns, facts, quality)
 
 
-def modelled_store(folder: Path, sessions: int = 30, seed: int = 7, name: str = "modelled") -> Store:
+def modelled_store(
+    folder: Path, sessions: int = 30, seed: int = 7, name: str = "modelled", first: str = "2016-03-01"
+) -> Store:
     """The embedded market's builder on drawn daily values."""
     draw = np.random.default_rng(1)
-    days = sessions_over(day_number("2016-03-01"), day_number("2016-06-30")).day[:sessions]
+    days = sessions_over(day_number(first), day_number(first) + 2 * sessions).day[:sessions]
     close = 200.0 * np.exp(np.cumsum(draw.normal(0.0, 0.012, sessions)))
     before = np.r_[200.0, close[:-1]]
     daily = DailyInput(

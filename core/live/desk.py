@@ -27,6 +27,17 @@ from core.live.records import Leg, Order, OrderRequest
 SENDING, WORKING, CANCELLING, DONE = "SENDING", "WORKING", "CANCELLING", "DONE"
 REJECTED, UNKNOWN, ABANDONED, QUARANTINE = "REJECTED", "UNKNOWN", "ABANDONED", "QUARANTINE"
 LIVE_STATES = (SENDING, UNKNOWN, WORKING, CANCELLING, QUARANTINE)
+# Where each state may lead; every journal of the tests is held to it (tests/live/alpaca_sim/judge.py).
+MOVES = {
+    SENDING: (WORKING, DONE, REJECTED, UNKNOWN, ABANDONED, QUARANTINE),
+    UNKNOWN: (SENDING, WORKING, DONE, REJECTED, ABANDONED, QUARANTINE),
+    WORKING: (CANCELLING, DONE, REJECTED, QUARANTINE),
+    CANCELLING: (DONE, REJECTED, QUARANTINE),
+    ABANDONED: (WORKING, DONE, REJECTED, QUARANTINE),
+    QUARANTINE: (DONE,),
+    DONE: (QUARANTINE,),
+    REJECTED: (),
+}
 LOOKUPS = 5
 COLUMNS = "orders.*, purpose, trade, part, reason, intent.legs AS wanted, units, limit_cents, created_ns"
 log = logging.getLogger("quantor.desk")

@@ -3,6 +3,7 @@
 import json
 import re
 
+from core.live.desk import MOVES, REJECTED, SENDING
 from tests.live.alpaca_sim.stage import KEY, SECRET, ours, quick_check
 
 OPEN_NS, CLOSE_NS = (14 * 60 + 30) * 60 * 10**9, 21 * 3600 * 10**9  # of a New York winter's day, UTC
@@ -26,6 +27,7 @@ def judge(stage, cap_cents=None, quiet=True, broker_acts=False):
         assert not ledger.get("ever_naked"), "I4: a short without cover"
     assert ledger["conserved"]
     signs(ledger)
+    lawful_moves(stage)
     in_session(requests)
     journal_first(stage, requests)
     assert quick_check(stage.account / "journal.sqlite") == "ok", "I7"
@@ -51,6 +53,17 @@ def once(ledger, intents):
         assert sum(order["filled"] for order in orders) <= wished, f"I1: {job} filled more than it wished"
         working = [order for order in orders if order["status"] not in ("filled", "canceled", "expired", "rejected")]
         assert len(working) <= 1, f"I1: {job} works twice"
+
+
+def lawful_moves(stage):
+    """Every order went from state to state as core.live.desk.MOVES allows."""
+    now = {}
+    for kind, cid, body in stage.rows("SELECT kind, entity, body FROM events ORDER BY seq"):
+        state = {"intent": SENDING, "rejected": REJECTED}.get(kind) or json.loads(body).get("state")
+        if kind in ("intent", "state", "order", "rejected") and state:
+            before = now.get(cid, state)
+            assert state == before or state in MOVES[before], f"{cid}: {before} -> {state}"
+            now[cid] = state
 
 
 def signs(ledger):
