@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Layer -> what it is, and its modules. `x.*` is the package x and all below it; a module fits one entry.
 LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
-    6: ("front doors", ("main", "benchmark_cpu", "scripts.*")),
+    6: ("front doors", ("main", "commands.*", "benchmark_cpu", "scripts.*")),
     5: ("around the backtest", ("core.backtrader_bridge", "core.live.*", "optimizer")),
     4: (
         "drivers, files, reports",

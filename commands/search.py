@@ -1,0 +1,116 @@
+"""`python main.py optimize`: options, the search, its files."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+from typing import Any
+
+from commands.common import REPORTS, common, compile_sweep_if_cold, effective, market_options, show, teller
+from core import config as settings
+from core.errors import ConfigError
+
+
+def add_optimize_parser(commands: Any) -> None:
+    optimize = commands.add_parser(
+        "optimize",
+        help="search the settings, and tell how much of the best is luck",
+        description="Try settings on a market, each trial a backtest to the cent; recommend the best plateau; deflate "
+        "its Sharpe ratio by everything ever tried on this market. Without a grid: the classic six phases, 829 trials.",
+        epilog="example: python main.py optimize --grid exits --set strategy.max_positions=1 --coarse 100",
+    )
+    market_options(optimize)
+    optimize.add_argument("--grid", metavar="G", default="classic", help="name in data/grids, or a YAML file (classic)")
+    optimize.add_argument("--method", metavar="M", help="grid (default), random, sobol, tpe, cmaes")
+    optimize.add_argument("--trials", metavar="N", type=int, help="of a phase, for all methods but grid")
+    optimize.add_argument(
+        "--objective", metavar="NAME", help="net_profit_over_max_drawdown (default), any metric, pareto"
+    )
+    optimize.add_argument("--min-trades", metavar="N", type=int, help="fewer closed trades do not count (30)")
+    optimize.add_argument("--limit", metavar="TEXT", action="append", default=[], help="'max_drawdown_pct <= 20'")
+    optimize.add_argument("--coarse", metavar="N", type=int, default=0, help="exits: run N in full, by closed trades")
+    optimize.add_argument("--walk-forward", metavar="KIND", help="anchored or rolling: search every training anew")
+    optimize.add_argument("--windows", metavar="N", type=int, default=5, help="of a walk-forward (5)")
+    optimize.add_argument("--embargo", metavar="DAYS", type=int, default=5, help="between training and test (5)")
+    optimize.add_argument("--cross-validate", metavar="N", type=int, help="combinatorial, N groups, 2 of them tested")
+    optimize.add_argument("--jobs", metavar="N", type=int, help="worker processes (default: all cores)")
+    optimize.add_argument("--engine", choices=("local", "ray"), default="local", help="local (default) or ray")
+    optimize.add_argument("--address", metavar="HOST:PORT", help="ray: a cluster that runs (default: one of its own)")
+    optimize.add_argument("--resume", action="store_true", help="take finished trials of earlier searches")
+    optimize.add_argument("--apply", metavar="FILE", help="also write the recommended settings as a preset")
+    optimize.add_argument("--report", default="html", metavar="LIST", help="html (default) or none")
+    optimize.add_argument("--out", metavar="DIR", help="run folder (default reports/<run id>)")
+    common(optimize)
+
+
+def run_optimize(args: argparse.Namespace) -> None:
+    started = dt.datetime.now(dt.UTC)
+    if args.report not in REPORTS:
+        raise ConfigError(f"--report is {args.report!r}; give one of: {', '.join(REPORTS)}")
+    from core.search.grid import read_grid
+    from core.search.outputs import target_of
+    from core.search.windows import check_kind
+
+    if args.apply is not None:
+        target_of(args.apply)
+    check_kind(args.walk_forward)
+    grid = read_grid(args.grid)
+    args.preset = args.preset or grid.preset
+    config = effective(args)
+    say = teller(args)
+    from core.market.catalog import open_market
+
+    compiling = compile_sweep_if_cold(say)
+    store = open_market(config["market.name"], config["market.seed"], say)
+    if compiling is not None:
+        compiling.wait()
+    import optimizer
+    from core.search.progress import ProgressLine
+
+    request = optimizer.Request(
+        args.grid, args.method, args.trials, args.objective, args.min_trades, tuple(args.limit), args.jobs, args.engine,
+        args.address, args.resume, args.coarse,
+    )  # fmt: skip
+    line = ProgressLine()
+    watch = (lambda _: None) if args.quiet else line
+    try:
+        found, logged = optimizer.search(store, config, grid, request, watch)
+        walked = None
+        if args.walk_forward is not None and found.ended:
+            walked = optimizer.walk(store, config, grid, request, args.walk_forward, args.windows, args.embargo, watch)
+    finally:
+        line.close()
+    if not found.phases:
+        raise KeyboardInterrupt
+    show_search(args, store, config, found, logged, walked, started)
+    if not found.ended:
+        raise KeyboardInterrupt
+
+
+def show_search(
+    args: argparse.Namespace, store: Any, config: settings.Config, found: Any, logged: int, walked: Any,
+    started: dt.datetime,
+) -> None:  # fmt: skip
+    """Put what was found together, write its files, and show it."""
+    from core.report import folder as run_files
+    from core.search import outputs
+    from core.search.evaluate import cash_returns_of
+    from core.search.findings import findings_of, validated_of
+
+    findings = findings_of(found, logged, cash_returns_of(store, config))
+    validated = None
+    if args.cross_validate is not None:
+        validated = validated_of(findings, store, args.cross_validate, args.embargo)
+    summary = outputs.summary_value(findings, walked, validated)
+    folder, run_id = run_files.run_folder(args.out, "optimize", config.hash(), started)
+    manifest = outputs.manifest_value(findings, store, run_id, started, {"engine": args.engine})
+    outputs.write_search(folder, findings, manifest, summary)
+    if args.report == "html":
+        from core.report.optimize import write_optimize
+
+        write_optimize(folder, findings, summary, store, walked, validated)
+    lines = outputs.summary_lines(findings, summary, folder, store.manifest.get("quotes", "real"))
+    if args.apply is not None:
+        target = outputs.apply_to(args.apply, outputs.preset_text(findings, outputs.about_of(findings)))
+        lines.append(f"preset written: {target}")
+    show(args, {"run_id": run_id, "folder": str(folder), **summary}, lines)
