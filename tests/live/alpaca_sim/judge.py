@@ -58,8 +58,9 @@ def once(ledger, intents):
 def lawful_moves(stage):
     """Every order went from state to state as core.live.desk.MOVES allows."""
     now = {}
-    for kind, cid, body in stage.rows("SELECT kind, entity, body FROM events ORDER BY seq"):
-        state = {"intent": SENDING, "rejected": REJECTED}.get(kind) or json.loads(body).get("state")
+    for row in stage.rows("SELECT kind, entity, body FROM event ORDER BY seq"):
+        kind, cid = row["kind"], row["entity"]
+        state = {"intent": SENDING, "rejected": REJECTED}.get(kind) or json.loads(row["body"]).get("state")
         if kind in ("intent", "state", "order", "rejected") and state:
             before = now.get(cid, state)
             assert state == before or state in MOVES[before], f"{cid}: {before} -> {state}"
