@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 
 import main
@@ -77,13 +78,36 @@ def test_runs_side_by_side_name_what_differs_and_how_sure_it_is(reports, capsys)
     assert value["settings"] == {"strategy.exits.profit_frac": [0.5, 0.2]}
     assert value["figures"]["net_profit"][0] == json.loads((reports / a / "metrics.json").read_text())["net_profit"]
     only = value["differences"][0]
-    assert only["run"] == b and only["low"] <= only["annual_return"] <= only["high"] and value["same_market"]
+    assert only["run"] == b and only["sessions"] == 26 and only["low"] is None and value["same_market"]
     shown = said(capsys, "compare", a, b, b).out
-    assert "B - A" in shown and "the best of them is partly luck" in shown and "strategy.exits.profit_frac" in shown
-    same = json.loads(said(capsys, "compare", a, a, "--json").out)["differences"][0]
-    assert same["annual_return"] == 0.0 and same["p_value"] == 1.0
+    assert "B - A  n/a: too few sessions" in shown and "partly luck" in shown and "strategy.exits.profit_frac" in shown
     assert "two runs or more" in said(capsys, "compare", a, code=USAGE).err
     assert "no run 'nothing'" in said(capsys, "compare", a, "nothing", code=DATA).err
+
+
+def made_run(reports, name, returns):
+    """A run folder of a hundred sessions with these daily returns."""
+    folder = reports / name
+    folder.mkdir(parents=True)
+    facts = {"settings": {}, "settings_hash": "aa", "store_hash": "bb", "code_version": "cc", "market": "made"}
+    (folder / "manifest.json").write_text(json.dumps(facts))
+    (folder / "metrics.json").write_text(json.dumps({"starting_cash": 1000.0, "net_profit": 0.0}))
+    days = np.arange(np.datetime64("2020-01-01"), np.datetime64("2020-01-01") + len(returns))
+    equity = 1000.0 * np.cumprod(1.0 + np.asarray(returns))
+    lines = [f"{day}T16:00:00-05:00,{value!r}" for day, value in zip(days, equity.tolist(), strict=True)]
+    (folder / "equity.csv").write_text("\n".join(["time,equity", *lines]) + "\n")
+    return name
+
+
+def test_a_difference_has_an_interval_about_its_mean_and_none_is_none(reports, capsys):
+    draw = np.random.default_rng(1).normal(0.0, 0.01, 100)
+    a, b = made_run(reports, "a", draw), made_run(reports, "b", draw + 0.001)
+    c = made_run(reports, "c", draw + np.random.default_rng(2).normal(0.0, 0.01, 100))
+    found = json.loads(said(capsys, "compare", a, a, b, c, "--json").out)["differences"]
+    same, more, noise = found
+    assert same["annual_return"] == 0.0 and same["p_value"] == 1.0
+    assert more["low"] == pytest.approx(0.252) == more["annual_return"] and more["p_value"] < 0.01
+    assert noise["low"] < 0.0 < noise["high"] and noise["low"] < noise["annual_return"] < noise["high"]
 
 
 def test_runs_are_listed_sorted_and_deleted_after_a_yes(reports, capsys, monkeypatch):

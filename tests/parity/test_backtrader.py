@@ -9,6 +9,7 @@ import pytest
 
 import main
 from backtest_engine import BacktestResult, run
+from commands.backtest import DRIVERS
 from core import config
 from core.errors import DataError
 from core.jit import NO_KERNELS, ROOT
@@ -232,7 +233,7 @@ def command(place, driver):
 
 def test_the_two_drivers_write_the_same_files_and_the_manifest_names_the_driver(place, capsys):
     written = {}
-    for driver in main.DRIVERS:
+    for driver in DRIVERS:
         assert command(place, driver) == 0
         written[driver] = {path.name: path.read_bytes() for path in (place / driver).iterdir()}
         assert json.loads(written[driver].pop("manifest.json"))["driver"] == driver
