@@ -60,11 +60,15 @@ def lawful_moves(stage):
     now = {}
     for row in stage.rows("SELECT kind, entity, body FROM event ORDER BY seq"):
         kind, cid = row["kind"], row["entity"]
-        state = {"intent": SENDING, "rejected": REJECTED}.get(kind) or json.loads(row["body"]).get("state")
-        if kind in ("intent", "state", "order", "rejected") and state:
-            before = now.get(cid, state)
-            assert state == before or state in MOVES[before], f"{cid}: {before} -> {state}"
-            now[cid] = state
+        if kind in ("intent", "rejected"):
+            state = {"intent": SENDING, "rejected": REJECTED}[kind]
+        elif kind in ("state", "order"):
+            state = json.loads(row["body"])["state"]
+        else:
+            continue
+        before = now.get(cid, state)
+        assert state == before or state in MOVES[before], f"{cid}: {before} -> {state}"
+        now[cid] = state
 
 
 def signs(ledger):
