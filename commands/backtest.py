@@ -73,9 +73,12 @@ def asked_of(args: argparse.Namespace) -> Any:
     from core.report.beside import read_index
     from core.report.build import Asked
     from core.report.tax import rates_of
+    from core.report.twin import day_of_cut
 
     for file in args.beside:
         read_index(file)
+    if args.cut is not None:
+        day_of_cut(args.cut)
     return Asked(args.cut, tuple(args.beside), rates_of(args.tax))
 
 

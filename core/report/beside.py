@@ -14,8 +14,10 @@ import numpy as np
 
 from core.errors import DataError
 from core.market.calendar import day_number, day_text
-from core.metrics import SESSIONS_PER_YEAR
-from core.report.measure import closing_rows, dollars, session_range
+from core.metrics import SESSIONS_PER_YEAR, max_drawdown, sharpe
+from core.report.measure import bill_returns, closing_rows, session_range
+from core.report.model import text
+from core.report.twin import returns_of
 
 if TYPE_CHECKING:
     from backtest_engine import BacktestResult
@@ -41,26 +43,16 @@ def beside_rows(result: BacktestResult, files: tuple[str, ...] = ()) -> list[Bes
     sessions = session_range(result)
     day = result.market.ses.day[sessions].astype(np.int64)
     ends = closing_rows(result)
-    bills = bill_returns(result)
-    start = result.config["account.starting_cash"]
-    own = np.concatenate(([start], dollars(result.equity)[ends]))
+    bills = bill_returns(result.market, sessions)
+    if not np.isfinite(bills).all():
+        bills = None
     spot = result.market.row.spot[np.concatenate(([result.first_row], ends + result.first_row))]
     interest = "cash earns bills" if result.costs.interest else "cash earns nothing"
-    rows = [line("this run", own[1:] / own[:-1] - 1.0, bills, interest)]
+    rows = [line("this run", returns_of(result), bills, interest)]
     if bills is not None:
         rows.append(line("Treasury bills", bills, bills, "the market's bill rates, compounded"))
     rows.append(line("buy and hold", spot[1:] / spot[:-1] - 1.0, bills, "price alone, no dividends"))
     return [*rows, *(index_line(name, day, bills) for name in files)]
-
-
-def bill_returns(result: BacktestResult) -> Any:
-    """What bills paid in each session, decimals; None where the market does not know their rates."""
-    sessions = session_range(result)
-    rate = result.market.ses.rate[np.maximum(sessions - 1, 0)]
-    if not np.isfinite(rate).all():
-        return None
-    day = result.market.ses.day[sessions].astype(np.int64)
-    return np.expm1(rate * np.diff(day, prepend=day[0]) / 365.0)
 
 
 def line(name: str, returns: Any, bills: Any, note: str) -> Beside:
@@ -68,15 +60,11 @@ def line(name: str, returns: Any, bills: Any, note: str) -> Beside:
     if len(returns) < 2 or not np.isfinite(returns).all() or (returns <= -1.0).any():
         return Beside(name, None, None, None, None, None, note)
     growth = np.cumprod(1.0 + returns)
-    peak = np.maximum.accumulate(np.concatenate(([1.0], growth)))[1:]
-    deviation = float(returns.std(ddof=1))
-    excess = None if bills is None else returns - bills
-    sharpe = None
-    if excess is not None and float(excess.std(ddof=1)) > 1e-12:
-        sharpe = float(excess.mean() / excess.std(ddof=1) * np.sqrt(SESSIONS_PER_YEAR))
+    fall = max_drawdown(np.concatenate(([1.0], growth)))
     return Beside(
         name, float(growth[-1] - 1.0), float(growth[-1] ** (SESSIONS_PER_YEAR / len(returns)) - 1.0),
-        deviation * float(np.sqrt(SESSIONS_PER_YEAR)), sharpe, float((1.0 - growth / peak).max()), note,
+        float(returns.std(ddof=1) * np.sqrt(SESSIONS_PER_YEAR)), None if bills is None else sharpe(returns, bills),
+        None if fall is None else fall.fraction, note,
     )  # fmt: skip
 
 
@@ -126,10 +114,6 @@ def number_of(text: str) -> int:
 
 def beside_lines(rows: list[Beside]) -> list[list[str]]:
     """For tables: name, total, a year, volatility, Sharpe, drawdown, note."""
-
-    def text(value: float | None, form: str) -> str:
-        return "n/a" if value is None else form.format(value)
-
     return [
         [r.name, text(r.total, "{:+.1%}"), text(r.yearly, "{:+.2%}"), text(r.volatility, "{:.1%}"),
          text(r.sharpe, "{:.2f}"), text(r.drawdown, "{:.1%}"), r.note]

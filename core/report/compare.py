@@ -89,6 +89,7 @@ def compared(names: list[str]) -> dict[str, Any]:
     return {
         "runs": [folder.name for folder in folders],
         "markets": [m["market"] for m in manifests],
+        "quotes": [m["quotes"] for m in manifests],
         "same_market": len({m["store_hash"] for m in manifests}) == 1,
         "same_code": len({m["code_version"] for m in manifests}) == 1,
         "figures": {key: [m.get(key) for m in metrics] for key, _, _ in FIGURES},
@@ -100,7 +101,8 @@ def compared(names: list[str]) -> dict[str, Any]:
 def compare_lines(value: dict[str, Any]) -> list[str]:
     """For people: letters for runs, figures beside each other, settings that differ, differences with intervals."""
     letters = [chr(ord("A") + i) if i < 26 else str(i) for i in range(len(value["runs"]))]
-    lines = [f"{a}  {run} on {m}" for a, run, m in zip(letters, value["runs"], value["markets"], strict=True)]
+    rows = zip(letters, value["runs"], value["markets"], value["quotes"], strict=True)
+    lines = [f"{a}  {run} on {market}, quotes: {quotes}" for a, run, market, quotes in rows]
     if not value["same_market"]:
         lines.append("! The markets are not the same: figures differ for reasons that no setting explains.")
     if not value["same_code"]:

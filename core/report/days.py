@@ -9,6 +9,7 @@ import numpy as np
 from core.attribution import PARTS
 from core.market.calendar import day_text
 from core.report.measure import Measured, closing_rows, dollars, session_range
+from core.report.model import text
 from core.types import T
 
 if TYPE_CHECKING:
@@ -54,10 +55,6 @@ def worst_days(result: BacktestResult) -> list[BadDay]:
 
 def bad_day_lines(days: list[BadDay]) -> list[list[str]]:
     """Day, P&L, share of equity, index, VIX with its move, structures open."""
-
-    def text(value: float | None, form: str) -> str:
-        return "n/a" if value is None else form.format(value)
-
     return [
         [d.day, f"{d.pnl:+,.0f}", f"{d.share:+.2f}%", text(d.index, "{:+.2f}%"), text(d.vix, "{:+.1f}"),
          text(d.vix_close, "{:.1f}"), str(d.open_structures)]

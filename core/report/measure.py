@@ -74,11 +74,13 @@ def cash_returns(result: BacktestResult) -> Any:
 def cash_returns_between(market: Market, costs: Costs, first_row: int, last_row: int) -> Any:
     """What cash earned by rule in each session of rows [first, last), as decimals: zeros unless it earns bill rates."""
     sessions = np.arange(market.row[first_row].session, market.row[last_row - 1].session + 1)
-    if not costs.interest:
-        return np.zeros(len(sessions))
+    return np.nan_to_num(bill_returns(market, sessions)) if costs.interest else np.zeros(len(sessions))
+
+
+def bill_returns(market: Market, sessions: Any) -> Any:
+    """What bills paid in each of these sessions, decimals, by the rate of the one before; NaN where it is unknown."""
     days = np.diff(market.ses.day[sessions], prepend=market.ses.day[sessions[0]])
-    rate = np.nan_to_num(market.ses.rate[np.maximum(sessions - 1, 0)])
-    return np.expm1(rate * days / 365.0)
+    return np.expm1(market.ses.rate[np.maximum(sessions - 1, 0)] * days / 365.0)
 
 
 def open_risk(result: BacktestResult) -> Any:

@@ -107,6 +107,11 @@ def shown(value: float | None, form: str) -> str:
     return usd(value) if form == "usd" else FORMS[form].format(value)
 
 
+def text(value: Any, form: str) -> str:
+    """A figure in a form of str.format; n/a where it is undefined."""
+    return "n/a" if value is None else form.format(value)
+
+
 # ---------------------------------------------------------------- words
 
 

@@ -213,8 +213,8 @@ def draw_text(canvas: Any, place: tuple[float, float, float, float], block: dict
     left, bottom, width, height = place
     size = block.get("size", TEXT)
     for i, text in enumerate(wrapped(block["text"], width, size)):
-        canvas.text(left, bottom + height - (i + 1) * LINE * size / TEXT, plain(text), fontsize=size, color=ink("ink"),
-                    weight="bold" if i == 0 and block.get("bold") else "normal")  # fmt: skip
+        y = bottom + height - (i + 1) * LINE * size / TEXT
+        canvas.text(left, y, plain(text), fontsize=size, color=ink("ink"))
 
 
 def draw_table(canvas: Any, place: tuple[float, float, float, float], block: dict[str, Any]) -> None:

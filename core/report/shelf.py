@@ -10,6 +10,7 @@ from typing import Any
 from core.config import suggestion
 from core.errors import ConfigError, DataError
 from core.report.folder import reports_folder
+from core.report.model import text
 
 SORTS = ("started", "net_profit", "sharpe", "max_drawdown", "trades")
 
@@ -53,16 +54,15 @@ def list_lines(found: list[dict[str, Any]]) -> list[str]:
     if not found:
         return [f"no runs in {reports_folder()}"]
 
-    def text(value: Any, form: str) -> str:
-        return "-" if value is None else form.format(value)
-
     width = max(len(f["run"]) for f in found)
-    lines = [f"{'run':{width}} {'market':20} {'net $':>12} {'Sharpe':>7} {'fall $':>11} {'trades':>7} {'MB':>6}"]
+    lines = [
+        f"{'run':{width}} {'market':20} {'net $':>12} {'Sharpe':>7} {'fall $':>11} {'trades':>7} {'MB':>6}  quotes"
+    ]
     for f in found:
         lines.append(
-            f"{f['run']:{width}} {f['market'] or '-':20} {text(f['net_profit'], '{:,.2f}'):>12} "
+            f"{f['run']:{width}} {f['market'] or 'n/a':20} {text(f['net_profit'], '{:,.2f}'):>12} "
             f"{text(f['sharpe'], '{:.2f}'):>7} {text(f['max_drawdown'], '{:,.2f}'):>11} {text(f['trades'], '{}'):>7} "
-            f"{f['megabytes']:>6.1f}"
+            f"{f['megabytes']:>6.1f}  {f['quotes'] or 'n/a'}"
         )
     return lines
 

@@ -6,17 +6,13 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.report.model import text
 from core.report.twin import difference_text
 
 if TYPE_CHECKING:
     from backtest_engine import BacktestResult
 
 WIDTH = 100
-
-
-def text(value: Any, form: str) -> str:
-    """A figure, or n/a where it is undefined."""
-    return "n/a" if value is None else form.format(value)
 
 
 def twin_lines(twin: dict[str, Any]) -> list[str]:

@@ -125,15 +125,20 @@ def part_figures(result: BacktestResult, part: Part) -> dict[str, Any]:
     }
 
 
+def day_of_cut(cut: str) -> int:
+    """Day number of --cut."""
+    try:
+        return day_number(cut)
+    except ValueError:
+        raise ConfigError(f"--cut is {cut!r}; give a date such as 2017-01-03") from None
+
+
 def cut_session(result: BacktestResult, cut: str | None) -> int:
     """How many sessions of the run are in sample: those before the date `cut`, or the first 60 %."""
     days = result.market.ses.day[session_range(result)]
     if cut is None:
         return max(1, round(IN_SAMPLE * len(days))) if len(days) > 1 else 0
-    try:
-        at = int(np.searchsorted(days, day_number(cut)))
-    except ValueError:
-        raise ConfigError(f"--cut is {cut!r}; give a date such as 2017-01-03") from None
+    at = int(np.searchsorted(days, day_of_cut(cut)))
     if not 0 < at < len(days):
         raise ConfigError(
             f"--cut {cut} leaves a part empty: the run covers {day_text(days[0])} to {day_text(days[-1])}"

@@ -80,6 +80,7 @@ def test_runs_side_by_side_name_what_differs_and_how_sure_it_is(reports, capsys)
     only = value["differences"][0]
     assert only["run"] == b and only["sessions"] == 26 and only["low"] is None and value["same_market"]
     shown = said(capsys, "compare", a, b, b).out
+    assert shown.count("quotes: real") == 3
     assert "B - A  n/a: too few sessions" in shown and "partly luck" in shown and "strategy.exits.profit_frac" in shown
     assert "two runs or more" in said(capsys, "compare", a, code=USAGE).err
     assert "no run 'nothing'" in said(capsys, "compare", a, "nothing", code=DATA).err
@@ -89,7 +90,14 @@ def made_run(reports, name, returns):
     """A run folder of a hundred sessions with these daily returns."""
     folder = reports / name
     folder.mkdir(parents=True)
-    facts = {"settings": {}, "settings_hash": "aa", "store_hash": "bb", "code_version": "cc", "market": "made"}
+    facts = {
+        "settings": {},
+        "settings_hash": "aa",
+        "store_hash": "bb",
+        "code_version": "cc",
+        "market": "made",
+        "quotes": "real",
+    }
     (folder / "manifest.json").write_text(json.dumps(facts))
     (folder / "metrics.json").write_text(json.dumps({"starting_cash": 1000.0, "net_profit": 0.0}))
     days = np.arange(np.datetime64("2020-01-01"), np.datetime64("2020-01-01") + len(returns))
