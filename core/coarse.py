@@ -83,10 +83,10 @@ def new_passages(rows: int, profit: Any, stop: Any, dte: Any, hold: Any) -> Pass
         hit=np.zeros((MOST_OPENED, levels), np.int32),
         lowest=np.zeros(rows, np.int32),
         highest=np.zeros(rows, np.int32),
-        profit=np.asarray(profit, np.float64),
-        stop=np.asarray(stop, np.float64),
-        dte=np.asarray(dte, np.int64),
-        hold=np.asarray(hold, np.int64),
+        profit=np.ascontiguousarray(profit, np.float64),
+        stop=np.ascontiguousarray(stop, np.float64),
+        dte=np.ascontiguousarray(dte, np.int64),
+        hold=np.ascontiguousarray(hold, np.int64),
     )
 
 

@@ -9,6 +9,7 @@ cached caller stale. `QMTF_NO_JIT=1` runs the very same functions as plain Pytho
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -120,23 +121,60 @@ else:
     from numba.core.imputils import lower_getattr_generic
     from numba.core.runtime.nrt import rtsys as _runtime
     from numba.core.typing.templates import AttributeTemplate
-    from numba.extending import infer_getattr, intrinsic, models, register_model
+    from numba.extending import infer_getattr, intrinsic, models, register_model, typeof_impl
 
     def njit(*args: Any, **options: Any) -> Any:
-        """numba.njit with `cache=True`; `error_model='numpy'` so that x/0 is inf or nan, not an exception."""
-        options = {"cache": True, "error_model": "numpy", "no_cfunc_wrapper": True, **options}
+        """numba.njit with `cache=True`; `error_model='numpy'` so that x/0 is inf or nan, not an exception.
+
+        `forceinline` is always given: where it is not, numba takes it from whichever caller happens to be compiled
+        first, and kernels of thousands of lines were copied into every place that mentions them.
+        """
+        options = {"cache": True, "error_model": "numpy", "no_cfunc_wrapper": True, "forceinline": False, **options}
         if options.get("no_cpython_wrapper"):
             options["pipeline_class"] = _InnerCompiler
         if options.pop("top", False):
             options["pipeline_class"] = _TopCompiler
 
-        def compiled(function: Callable[..., Any]) -> Any:
-            kernel = numba.njit(**options)(function)
-            if options["cache"]:
-                kernel._cache = _KernelCache(function)
-            return kernel
+        cached = options.pop("cache")
 
-        return compiled(args[0]) if args and callable(args[0]) else compiled
+        def kernel(function: Callable[..., Any]) -> Any:
+            return Kernel(function, cached, options)
+
+        return kernel(args[0]) if args and callable(args[0]) else kernel
+
+    class Kernel:
+        """A function and how it is compiled. numba's dispatcher is made when it is called, or what calls it compiled.
+
+        Most kernels are only linked into others that the disk has already: making a dispatcher for each would take
+        a tenth of a second at every start.
+        """
+
+        def __init__(self, function: Callable[..., Any], cached: bool, options: dict[str, Any]) -> None:
+            functools.update_wrapper(self, function)
+            self.py_func, self._cached, self._options = function, cached, options
+
+        @functools.cached_property
+        def dispatcher(self) -> Any:
+            """numba's own, without constants' values in its types: each value would be compiled on its own."""
+            made = numba.njit(**self._options)(self.py_func)
+            if self._cached:
+                made._cache = _KernelCache(self.py_func)
+            template = made.get_call_template
+            made.get_call_template = lambda args, kws: template(tuple(map(_types.unliteral, args)), kws)
+            return made
+
+        def __call__(self, *args: Any) -> Any:
+            return self.dispatcher(*args)
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            return getattr(self.dispatcher, name)
+
+    @typeof_impl.register(Kernel)
+    def _type_of_kernel(kernel: Kernel, _context: Any) -> Any:
+        """What another kernel sees that mentions it."""
+        return _types.Dispatcher(kernel.dispatcher)
 
     class _KernelCache(FunctionCache):  # type: ignore[misc]
         """numba's cache on disk, read without the compiler's tables of types: only what compiles asks for them."""

@@ -367,7 +367,7 @@ def credit_interest(m, book, out, s, r):
 # One array written per loop: with two, the compiler cannot rule out that they overlap and stays scalar.
 
 
-@njit
+@njit(forceinline=True)
 def add_short(mid2, natural, bid, ask):
     """Cost to close of a short leg: its mid and its ask."""
     for j in range(mid2.shape[0]):
@@ -376,7 +376,7 @@ def add_short(mid2, natural, bid, ask):
         natural[j] += ask[j]
 
 
-@njit
+@njit(forceinline=True)
 def add_long(mid2, natural, bid, ask):
     """Cost to close of a long leg, negative: its mid and its bid."""
     for j in range(mid2.shape[0]):

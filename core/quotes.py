@@ -51,13 +51,13 @@ def slice_of(m, x, r):
     return m.v_index[q, x]
 
 
-@njit(**INNER)
+@njit(**HOT)
 def carried_greeks(m, c, r):
     """carried_from the snapshot that row r knows."""
     return carried_from(m, c, r, m.row[r].snap)
 
 
-@njit(**INNER)
+@njit(**HOT)
 def carried_from(m, c, r, q):
     """Price and greeks of contract c at row r from snapshot q's slice, moved with the spot.
 
@@ -84,7 +84,7 @@ def carried_from(m, c, r, q):
     return price, delta, gamma, vega, theta, vol
 
 
-@njit
+@njit(forceinline=True)
 def leg_greeks(m, c, r):
     """(price $, delta, gamma, vega per 1.00, theta per year, vol) of contract c at row r.
 
@@ -126,7 +126,7 @@ def shape_of(record):
     )
 
 
-@njit(**INNER)
+@njit(**HOT)
 def modelled_greeks(m, c, r):
     """leg_greeks on a modelled surface."""
     s = int(m.row[r].session)

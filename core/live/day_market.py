@@ -136,9 +136,9 @@ class DayMarket:
             "q_last": np.full(count, -1, np.int32),
             **self.table.columns(),
             "q_row": self.q_row.astype(np.int32),
-            "q_stick": np.zeros(0),
-            "v_index": np.zeros((0, 0), np.int32),
-            "v_slice": np.zeros((0, 9)),
+            "q_stick": frozen(np.zeros(0)),
+            "v_index": frozen(np.zeros((0, 0), np.int32)),
+            "v_slice": frozen(np.zeros((0, 9))),
             "q_vol": self.vols,
         }
         self.columns["s_decide"] = np.full(len(rows.days), -1, np.int32)

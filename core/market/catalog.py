@@ -60,7 +60,7 @@ def open_market(name: str, seed: int, say: Callable[[str], None]) -> Store:
             note.write_text(recipe(seed), encoding="utf-8")
             return store
     elif not (path / "manifest.json").exists():
-        known = [*BUILT, *names()]
+        known = list(dict.fromkeys((*BUILT, *names())))
         raise DataError(
             f"no market '{name}'{suggestion(name, known)} (there are: {', '.join(known)}); "
             f"bring your own with `python main.py data import`"

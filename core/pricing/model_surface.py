@@ -139,7 +139,7 @@ def _total_deviation(shape, mean_30, mean_93, k, variance_years, vix, vix3m):
     return atm * (1.0 + half_difference * x + half_sum * bend)
 
 
-@njit
+@njit(forceinline=True)
 def vol_at(shape, k, years, variance_years, vix, vix3m):
     """Black implied volatility (decimal per year, ACT/365) at log-moneyness k = ln(K / F).
 

@@ -6,6 +6,7 @@ Clock and run id stand in manifest.json and nowhere else. Times are ISO 8601 wit
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import importlib.metadata
 import json
 import os
@@ -22,6 +23,7 @@ from core.market.calendar import day_text, iso_prefixes
 from core.report.exposure import options_held, shares_held
 from core.report.known import failing_texts, gates_of, regime_names, signals_of, strengths_of, strongest_texts
 from core.report.measure import Measured, power_share
+from core.report.numbers import csv_bytes, money_cells, text_cells
 from core.types import (
     ALL_LEGS,
     CALL,
@@ -82,6 +84,7 @@ PART_NAMES = {
     ROLL_PUT: "roll_put",
     ROLL_CALL: "roll_call",
 }
+EQUITY_COLUMNS = ("time", "cash", "marks", "equity", "drawdown", "liquidation", "margin")
 FILL_COLUMNS = "time trade_id event contract side quantity multiplier price bid ask mid fee quote_time kind".split()
 
 
@@ -118,6 +121,7 @@ def contract_names(result: BacktestResult) -> Any:
     """OCC symbol of contract c."""
     market, roots = result.market, roots_by_style(result)
 
+    @functools.cache
     def name(c: int) -> str:
         con, exp = market.con[c], market.exp[market.con[c].expiry]
         day = day_text(exp.day)
@@ -203,23 +207,24 @@ def adjustment_lines(result: BacktestResult, times: list[str]) -> list[str]:
     return lines
 
 
-def equity_lines(result: BacktestResult, times: list[str]) -> list[str]:
+def equity_file(result: BacktestResult, times: list[str]) -> bytes:
+    """equity.csv: a row per bar of the run."""
     rows = result.ledger.rows
-    columns = [rows[CASH], rows[MARKS], rows[CASH] + rows[MARKS], rows[DRAWDOWN], rows[LIQUIDATION], rows[MARGIN]]
-    # Two decimals of a double are exact for any number of cents below 2^53.
-    texts = [["%.2f" % v for v in (column / 100.0).tolist()] for column in columns]  # noqa: UP031
-    shown = times[result.first_row : result.last_row]
-    return [",".join(fields) for fields in zip(shown, *texts, strict=True)]
+    columns = (rows[CASH], rows[MARKS], rows[CASH] + rows[MARKS], rows[DRAWDOWN], rows[LIQUIDATION], rows[MARGIN])
+    shown = text_cells(times[result.first_row : result.last_row])
+    return csv_bytes(EQUITY_COLUMNS, [shown, *map(money_cells, columns)])
 
 
-def decision_lines(result: BacktestResult, times: list[str]) -> list[str]:
-    months = [t[:7] for t in times[result.first_row : result.last_row]]
-    counts: dict[tuple[str, int], int] = {}
-    for month, code in zip(months, result.ledger.codes[VERDICT].tolist(), strict=True):
-        counts[month, code] = counts.get((month, code), 0) + 1
+def decision_lines(result: BacktestResult) -> list[str]:
+    """How many bars of each month ended with each reason."""
+    first, last = result.first_row, result.last_row
+    months, month = np.unique([day_text(day)[:7] for day in result.market.ses.day.tolist()], return_inverse=True)
+    counts = np.zeros((len(months), max(REASONS) + 1), np.int64)
+    np.add.at(counts, (month[result.market.row.session[first:last]], result.ledger.codes[VERDICT]), 1)
     return [
-        f"{month},{REASONS[code][0]},{REASON_NAMES[code]},{n}"
-        for (month, code), n in sorted(counts.items(), key=lambda item: (item[0][0], -item[1], item[0][1]))
+        f"{months[i]},{REASONS[code][0]},{REASON_NAMES[code]},{n}"
+        for i, of_month in enumerate(counts.tolist())
+        for n, code in sorted(((n, code) for code, n in enumerate(of_month) if n), key=lambda item: (-item[0], item[1]))
     ]
 
 
@@ -317,9 +322,8 @@ def write_run(folder: Path, result: BacktestResult, measured: Measured, manifest
     write_csv(folder / "trades.csv", TRADE_COLUMNS, trade_lines(result, measured.parts, times))
     write_csv(folder / "adjustments.csv", ADJUSTMENT_COLUMNS, adjustment_lines(result, times))
     write_csv(folder / "fills.csv", FILL_COLUMNS, fill_lines(result, times))
-    columns = ("time", "cash", "marks", "equity", "drawdown", "liquidation", "margin")
-    write_csv(folder / "equity.csv", columns, equity_lines(result, times))
-    write_csv(folder / "decisions.csv", ("month", "verdict", "reason", "bars"), decision_lines(result, times))
+    (folder / "equity.csv").write_bytes(equity_file(result, times))
+    write_csv(folder / "decisions.csv", ("month", "verdict", "reason", "bars"), decision_lines(result))
     if trace:
         write_csv(folder / "trace.csv", TRACE_COLUMNS, trace_lines(result, times))
     for name, value in (("metrics.json", measured.metrics), ("manifest.json", manifest)):

@@ -9,8 +9,10 @@ from core.report import trades
 from core.report.beside import beside_rows, read_index
 from core.report.campaigns import campaigns_of, done
 from core.report.days import causes_over_time, worst_days
+from core.report.folder import money
 from core.report.measure import closing_rows, measure, session_range, slippage_cents
 from core.report.model import trade_facts
+from core.report.numbers import csv_bytes, money_cells, text_cells
 from core.report.outcome_plots import FILLS, cost_points
 from core.report.outcomes import CALL, NEITHER, PUT, outcome_figures, outcomes_of
 from core.report.tax import rates_of, taxed
@@ -165,3 +167,10 @@ def test_a_long_run_gives_its_largest_trades_a_way(run, monkeypatch):
     there = [i for i, detail in enumerate(found) if "way" in detail]
     assert len(found) == len(run.trades) and len(there) == min(2, len(run.trades))
     assert size[there].min() >= np.delete(size, there).max(initial=0)
+
+
+def test_columns_of_money_are_written_as_single_amounts_are():
+    cents = np.array([0, 5, -5, 99, -99, 100, -12_345, 10**13 + 7, -(10**15), 9_999, 10_000], np.int64)
+    lines = csv_bytes(("what", "dollars"), (text_cells(["a"] * 10 + ["long"]), money_cells(cents))).decode()
+    assert lines.splitlines()[1:] == [f"{'a' if i < 10 else 'long'},{money(int(c))}" for i, c in enumerate(cents)]
+    assert csv_bytes(("dollars",), (money_cells(cents[:0]),)) == b"dollars\n"
