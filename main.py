@@ -23,7 +23,7 @@ import sys
 import traceback
 
 from commands.backtest import add_backtest_parser, report_options, run_backtest, run_report
-from commands.common import Parser, common, effective, market_options, show
+from commands.common import Parser, common, effective, market_options, say_when_compiling, show
 from commands.data import add_config_parser, add_data_parser, run_config, run_data
 from commands.pricing import add_pricing_parsers, run_calibrate, run_price
 from commands.runs import add_run_parsers, run_explain, run_lookahead
@@ -112,6 +112,7 @@ def main(argv: list[str]) -> int:
         if args.command is None:
             parser.print_help()
             return 0
+        say_when_compiling(args)
         COMMANDS[args.command](args)
         return 0
     except QuantorError as error:

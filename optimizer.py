@@ -46,6 +46,7 @@ class Search:
         self.plan, self.watch = plan, watch
         self.began = time.monotonic()
         self.done = self.total = self.resumed = 0
+        self.coarse = (0, 0)
         self.best: float | None = None
         self.ended = True
 
@@ -66,7 +67,7 @@ class Search:
         changes = {path.replace(".", "__"): value for path, value in chosen.items() if path not in fixed}
         recommended = self.base.with_values(source="recommended", **changes)
         seconds = time.monotonic() - self.began
-        return Found(grid, self.base, self.plan, phases, recommended, self.ended, self.resumed, seconds)
+        return Found(grid, self.base, self.plan, phases, recommended, self.ended, self.resumed, seconds, self.coarse)
 
     def expected(self, grid: Grid) -> int:
         """How many trials the search will have: of phases that begin where others end, as far as it can be told."""
@@ -99,6 +100,7 @@ class Search:
         ranked = rank(self.engine.evaluator, Task(paths, tuple(rows)))
         self.database.keep_ranked(ranked.hashes)
         kept = survivors(ranked, self.plan.wish, self.plan.coarse)
+        self.coarse = (self.coarse[0] + len(rows), self.coarse[1] + ranked.unranked())
         self.total += len(kept) - len(rows)
         return [rows[i] for i in kept]
 

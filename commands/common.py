@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core import compiling
 from core import config as settings
 from core.errors import ConfigError
 
@@ -57,6 +58,12 @@ def teller(args: argparse.Namespace) -> Callable[[str], None]:
     return say
 
 
+def say_when_compiling(args: argparse.Namespace) -> None:
+    """Tell whoever waits for kernels that are not on the disk yet."""
+    say = teller(args)
+    compiling.listen(lambda: say("compiling, once for this version of the code (a minute or two) ..."))
+
+
 def show(args: argparse.Namespace, value: Any, lines: list[str]) -> None:
     """The result: one JSON object, or lines for people."""
     if args.json:
@@ -71,7 +78,8 @@ def compile_if_cold(say: Callable[[str], None]) -> subprocess.Popen[bytes] | Non
 
     if not is_cold():
         return None
-    say("compiling the engine, once for this version of the code (one to four minutes) ...")
+    say("compiling the engine, once for this version of the code (a minute or two) ...")
+    compiling.listen(None)
     return subprocess.Popen([sys.executable, "-c", "import backtest_engine; backtest_engine.warm()"], cwd=ROOT)
 
 
@@ -81,7 +89,8 @@ def compile_sweep_if_cold(say: Callable[[str], None]) -> subprocess.Popen[bytes]
 
     if not is_cold("sweep.sweep"):
         return None
-    say("compiling the sweep, once for this version of the code (one to four minutes) ...")
+    say("compiling the sweep, once for this version of the code (a minute or two) ...")
+    compiling.listen(None)
     return subprocess.Popen([sys.executable, "-m", "core.search.warm"], cwd=ROOT)
 
 

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core import compiling
+
 ROOT = Path(__file__).resolve().parent.parent
 NO_JIT = os.environ.get("QMTF_NO_JIT", "") == "1"
 # The commands, the settings' template and a user's own config.py hold no kernels of the engine.
@@ -184,6 +186,7 @@ else:
             with self._guard_against_spurious_io_errors():
                 found = self._load_overload(sig, target_context)
             if found is None:
+                compiling.begun()
                 target_context.refresh()
             return found
 

@@ -77,7 +77,16 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
     ),
     0: (
         "settings, records, errors, compiler",
-        ("core", "core.market", "core.config", "core.errors", "core.jit", "core.settings", "core.types"),
+        (
+            "core",
+            "core.market",
+            "core.compiling",
+            "core.config",
+            "core.errors",
+            "core.jit",
+            "core.settings",
+            "core.types",
+        ),
     ),
 }
 PURE = range(4)

@@ -113,7 +113,7 @@ def trade(
     notify.check(config.live["live.notify"])
     os.umask(0o077)  # journal, recordings and logs are the user's own
     if is_cold("answered.answered_row"):
-        log.warning("compiling the decisions once, for this version of the code; it takes a few minutes")
+        log.warning("compiling the decisions once, for this version of the code; it takes a minute or two")
     warm()
     signals, updates = Signals(), None
     broker, clock, endpoint = set_up(config)

@@ -250,6 +250,11 @@ def plan_of(asked: Asked) -> Map:
     return load_map(asked.map_file)
 
 
+def maps_bars(asked: Asked) -> bool:
+    """Whether a column map says how the bar file is read."""
+    return asked.map_file is not None and "bars" in load_map(asked.map_file)
+
+
 def read_generic_chain(path: Path, asked: Asked) -> tuple[Chain, dict[str, Any]]:
     plan = plan_of(asked)
     return mapped_chain(read_table(path, str(plan.get("delimiter", ","))), plan, path, asked)

@@ -26,7 +26,7 @@ from core.market.build import (
     five_minute,
 )
 from core.market.calendar import NS_DAY, NS_MINUTE, Sessions, day_text, sessions_over
-from core.market.import_generic import read_generic_bars, read_generic_chain
+from core.market.import_generic import maps_bars, read_generic_bars, read_generic_chain
 from core.market.import_tables import (
     NEW_YORK,
     Asked,
@@ -268,7 +268,7 @@ def import_market(
     if not thin:
         check_full(chain, chain_path)
     daily = daily_values(closes, rates)
-    only_daily = is_daily(bars_path)
+    only_daily = not maps_bars(asked) and is_daily(bars_path)
     if only_daily:
         bars, sessions, report, official = daily_bars(bars_path, chain)
         daily = daily._replace(close=daily.close or official)

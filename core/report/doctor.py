@@ -84,7 +84,7 @@ def kernels() -> list[dict[str, str]]:
     cold = [name for name, kernel in large if is_cold(kernel)]
     text = f"{size:.0f} MB in {folder}"
     if cold:
-        text += f"; to be compiled at the first {' and '.join(cold)} (one to four minutes each)"
+        text += f"; to be compiled at the first {' and '.join(cold)} (a minute or two each)"
     return [check("kernels", "ok", text)]
 
 

@@ -38,6 +38,10 @@ class Ranked(NamedTuple):
     hashes: tuple[str, ...]
     results: Any  # int64 (n, 6), see core.coarse.RESULTS; count UNRANKED where the full run alone can tell
 
+    def unranked(self) -> int:
+        """How many the full run alone can tell."""
+        return int((self.results[:, COUNT] == UNRANKED).sum())
+
 
 def why_not(rules: Rules, limits: Limits, costs: Costs) -> str | None:
     """What the coarse stage cannot follow in these settings, or None."""
@@ -89,7 +93,7 @@ def rank_group(
 ) -> Any:
     """int64 (n, 6) of trials that share their entries. call : runs the walk (a benchmark times it)."""
     first, last = evaluator.window([group])
-    market = evaluator.views.of(group.values)
+    market = evaluator.seen_by(group)
     n = len(group.members)
     given = {name: np.array(group.free.get(name, [getattr(group.rules, name)] * n)) for name in EXITS}
     profit, at_profit = np.unique(given["profit_frac"], return_inverse=True)

@@ -192,10 +192,15 @@ class Evaluator:
         assert len(found) == 1, "a task's trials run over one window"
         return rows_between(self.store, *found.pop())
 
-    def run_group(self, group: Group, first: int, last: int, figures: Any, equity: Any) -> None:
+    def seen_by(self, group: Group) -> Market:
+        """The market as a group's settings see it: signals, gates, depth of quotes where a filter reads it."""
         market = self.views.of(group.values)
         if any(group.values[path] > 0 for path in DEPTH):
             market = market._replace(q_depth=frozen(depth_of(self.store)))
+        return market
+
+    def run_group(self, group: Group, first: int, last: int, figures: Any, equity: Any) -> None:
+        market = self.seen_by(group)
         check_market(self.store, market, Config(dict(group.values), {}), group.rules, group.costs)
         rules = repeated(group.rules, len(group.members))
         for name, column in group.free.items():

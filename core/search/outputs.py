@@ -201,6 +201,7 @@ def summary_value(findings: Findings, walked: Any = None, validated: CrossValida
         "trials": found.count(),
         "counted": int(np.isfinite(findings.scores).sum()),
         "ended": found.ended,
+        "coarse": {"asked": found.coarse[0], "unranked": found.coarse[1]} if found.plan.coarse else None,
         "recommended": figures_value(findings, findings.recommended),
         "best_point": figures_value(findings, findings.best),
         "shape": None if shape is None else {"word": shape.word, "words": shape.words, "survives": shape.survives},
@@ -310,6 +311,12 @@ def summary_lines(findings: Findings, summary: dict[str, Any], folder: Path | No
     lines.append(luck_line(findings))
     if quotes != "real":
         lines.append(f"{quotes}: a modelled premium proves no edge.")
+    asked, unranked = found.coarse
+    if asked:
+        lines.append(
+            f"coarse: {asked - unranked:,} of {asked:,} ranked by closed trades, the best {found.plan.coarse:,} run in "
+            f"full; so were {unranked:,} that only a full run can tell"
+        )
     rate = found.count() / found.seconds if found.seconds > 0 else 0.0
     state = "" if found.ended else "interrupted: "
     lines.append(

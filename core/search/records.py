@@ -98,6 +98,7 @@ class Found(NamedTuple):
     ended: bool  # False: interrupted
     resumed: int  # trials taken from an earlier search
     seconds: float
+    coarse: tuple[int, int] = (0, 0)  # trials that the coarse stage was asked for, and those it could not rank
 
     def count(self) -> int:
         return sum(len(phase.rows) for phase in self.phases)

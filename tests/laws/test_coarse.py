@@ -10,12 +10,15 @@ import pytest
 from backtest_engine import run
 from core.coarse import COUNT, NET, UNRANKED, WON
 from core.errors import ConfigError
+from core.market.catalog import open_market
 from core.search import coarse_stage
 from core.search.coarse_stage import leaders, rank, survivors
 from core.search.evaluate import Evaluator, Task
 from core.search.objectives import DEFAULT, wish_of
 from core.types import T
 from tests import markets
+from tests.laws.test_every_setting_acts import ACTS
+from tests.laws.test_every_setting_acts import stores as stores  # the fixture of markets by name
 
 ALONE = {
     "strategy__max_positions": 1,
@@ -89,6 +92,31 @@ def test_trials_led_by_another_have_its_ledger(name: str, monkeypatch: pytest.Mo
     assert np.array_equal(outcome.equity[lead], outcome.equity)
     distinct = len(np.unique(outcome.equity, axis=0))
     assert distinct <= len(set(lead.tolist())) < len(lead)
+
+
+FEW = ("strategy.exits.profit_frac", "strategy.exits.max_hold_days")
+
+
+@pytest.mark.parametrize("path", [p for p in ACTS if not p.startswith("market.")])
+def test_a_setting_is_followed_or_refused(path: str, stores: None) -> None:
+    """With any setting at another value the stage counts the engine's trades, or says that it cannot."""
+    value, of, shared = ACTS[path]
+    changes = {p.replace(".", "__"): v for p, v in {**shared, path: value}.items()}
+    store = open_market(of, 7, lambda text: None)
+    config = markets.config_of(market__name=store.name, **{**ALONE, **changes})
+    levels = [(a, b) for a in (0.3, 0.8) for b in (1, 3)]
+    task = Task(FEW, tuple(levels)) if path not in FEW else Task(("strategy.exits.stop_multiple",), ((0.7,), (1.5,)))
+    evaluator = Evaluator(store, config)
+    try:
+        results = rank(evaluator, task).results
+    except ConfigError:
+        return
+    for row, found in zip(task.rows, results, strict=True):
+        own = config.with_values(**{p.replace(".", "__"): v for p, v in zip(task.paths, row, strict=True)})
+        trades = run(store, own).trades
+        pnl = trades[trades[:, T["closed"]] >= 0][:, T["pnl"]]
+        if found[COUNT] != UNRANKED:
+            assert (found[NET], found[COUNT], found[WON]) == (pnl.sum(), len(pnl), (pnl > 0).sum())
 
 
 def test_it_says_what_it_cannot_follow() -> None:

@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from backtest_engine import BacktestResult, run
 from core.config import Config, check_together
 from core.errors import ConfigError, DataError
+from core.market.catalog import open_market
 from core.market.store import Store
 from core.report.measure import closing_rows, measure
 from core.search.evaluate import Evaluator, Outcome, Task, is_followed
 from core.trials import METRIC, TRIAL_METRICS
 from tests import markets
+from tests.laws.test_every_setting_acts import ACTS
+from tests.laws.test_every_setting_acts import stores as stores  # the fixture of markets by name
 from tests.laws.test_random_settings import Drawn, cases, config_of
 from tests.laws.test_random_settings import market as market  # the fixture of drawn markets
 
@@ -79,6 +82,16 @@ def test_trials_are_backtests(name: str) -> None:
     again = evaluator.evaluate(Task(task.paths, task.rows[::-1]))  # in another order, on paths that are there already
     assert again.figures[::-1].tobytes() == outcome.figures.tobytes()
     assert again.equity[::-1].tobytes() == outcome.equity.tobytes()
+
+
+@pytest.mark.parametrize("path", [p for p in ACTS if not p.startswith(("market.", "data."))])
+def test_a_search_over_a_setting_is_backtests(path: str, stores: None) -> None:
+    """Any setting as what a search varies: its value in the run and another."""
+    value, of, shared = ACTS[path]
+    store = open_market(of, 7, lambda text: None)
+    config = markets.config_of(**{p.replace(".", "__"): v for p, v in {"market.name": of, **shared}.items()})
+    task = Task((path,), ((config[path],), (value,)))
+    same_as_backtests(store, config, task, Evaluator(store, config).evaluate(task))
 
 
 def test_the_sweep_follows_most_runs_itself() -> None:
