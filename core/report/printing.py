@@ -73,17 +73,28 @@ def draw_lines(axes: Any, trace: dict[str, Any]) -> None:
         axes.scatter(x, y, s=9, marker=symbol, linewidths=0.8, label=label, **style)
         return
     if trace.get("fill") == "toself":
-        corners = np.array([v is not None for v in trace["x"]])
-        for part in np.split(np.flatnonzero(corners), np.flatnonzero(np.diff(np.flatnonzero(corners)) > 1) + 1):
-            if len(part):
-                axes.axvspan(x[part].min(), x[part].max(), color=ink(trace["fillcolor"]), linewidth=0, zorder=0)
-        axes.plot([], [], color=ink(trace["fillcolor"]), linewidth=4, label=label)
+        draw_bands(axes, x, ink(trace["fillcolor"]), label)
         return
     if trace.get("fill") == "tozeroy":
         axes.fill_between(x, y, 0.0, color=ink(trace["fillcolor"]), linewidth=0)
     width = 0.6 * float(look.get("width", 1.6))
     axes.plot(x, y, color=ink(look.get("color", "@ink")), linewidth=width, linestyle=DASHES[look.get("dash", "solid")],
               label=label)  # fmt: skip
+
+
+def draw_bands(axes: Any, x: Any, colour: Any, label: str | None) -> None:
+    """Stretches of x over the whole height, drawn as one; x : the corners of each, an unknown one between two."""
+    from matplotlib.collections import PolyCollection
+    from matplotlib.dates import date2num
+
+    known = ~(np.isnat(x) if x.dtype.kind == "M" else np.isnan(x))
+    places = np.flatnonzero(known)
+    numbers = date2num(x) if x.dtype.kind == "M" else x
+    parts = [numbers[part] for part in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if len(part)]
+    boxes = [[(p.min(), 0.0), (p.min(), 1.0), (p.max(), 1.0), (p.max(), 0.0)] for p in parts]
+    bands = PolyCollection(boxes, facecolors=colour, linewidth=0, zorder=0, transform=axes.get_xaxis_transform())
+    axes.add_collection(bands, autolim=False)
+    axes.plot([], [], color=colour, linewidth=4, label=label)
 
 
 def draw_bars(axes: Any, trace: dict[str, Any]) -> None:

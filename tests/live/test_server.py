@@ -178,6 +178,7 @@ const camels = o => Array.isArray(o) ? o.map(camels) : o && typeof o === 'object
 """
 
 
+@pytest.mark.live
 def test_alpacas_own_node_client_drives_it(stage, tmp_path):
     if shutil.which("npm") is None:
         pytest.skip("npm is not installed")
