@@ -28,11 +28,6 @@ HEAVY = (
 )
 
 
-@pytest.fixture(autouse=True)
-def no_settings_of_the_user(monkeypatch, tmp_path_factory):
-    monkeypatch.setattr("core.config.ROOT", tmp_path_factory.mktemp("no-config"))
-
-
 @pytest.fixture
 def stores(monkeypatch, tmp_path):
     """The small markets under their names, and reports kept out of the project."""

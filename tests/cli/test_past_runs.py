@@ -13,41 +13,21 @@ from tests import markets
 USAGE, DATA = 2, 3
 
 
-@pytest.fixture(autouse=True)
-def no_settings_of_the_user(monkeypatch, tmp_path_factory):
-    monkeypatch.setattr("core.config.ROOT", tmp_path_factory.mktemp("no-config"))
-
-
 @pytest.fixture
-def place(monkeypatch, tmp_path):
-    """The small market 'carried' under its name, and a folder of reports of its own."""
-    monkeypatch.setenv("QMTF_STORE_DIR", str(markets.market("carried").path.parent))
-    monkeypatch.setattr(run_files, "ROOT", tmp_path)
-    return tmp_path / "reports"
-
-
-@pytest.fixture
-def run_id(place, capsys):
+def run_id(backtest):
     """The id of a backtest made before."""
-    sets = [item for path, value in markets.SHORT_LIVED.items() for item in ("--set", f"{path}={value}")]
-    assert main.main(["backtest", "--market", "carried", "--report", "none", "--json", *sets]) == 0
-    return json.loads(capsys.readouterr().out)["run_id"]
+    return backtest()
 
 
-def said(capsys, *args, code=0):
-    assert main.main([*args]) == code
-    return capsys.readouterr()
-
-
-def test_an_honest_run_is_clean_and_json_is_one_object_alone(run_id, capsys):
-    shown = said(capsys, "lookahead", "--run", run_id, "--cuts", "3", "--quiet")
+def test_an_honest_run_is_clean_and_json_is_one_object_alone(run_id, said):
+    shown = said("lookahead", "--run", run_id, "--cuts", "3", "--quiet")
     assert shown.err == ""
     assert shown.out.endswith("no look-ahead found in 3 cuts\n")
-    value = json.loads(said(capsys, "lookahead", "--cuts", "3", "--json").out)
+    value = json.loads(said("lookahead", "--cuts", "3", "--json").out)
     assert value["clean"] and value["run"] == run_id and value["changed"] == []
 
 
-def test_a_run_that_peeks_is_named_with_exit_code_3(run_id, monkeypatch, capsys):
+def test_a_run_that_peeks_is_named_with_exit_code_3(run_id, monkeypatch, said):
     import strategies.view
 
     honest = strategies.view.view_of
@@ -60,33 +40,33 @@ def test_a_run_that_peeks_is_named_with_exit_code_3(run_id, monkeypatch, capsys)
         return seen._replace(signal=signal)
 
     monkeypatch.setattr("backtest_engine.view_of", peeking)
-    shown = said(capsys, "lookahead", "--run", run_id, "--cuts", "2", "--quiet", code=DATA)
+    shown = said("lookahead", "--run", run_id, "--cuts", "2", "--quiet", code=DATA)
     assert shown.out.splitlines()[-1].startswith("signal adx ")
     assert shown.err.startswith(f"DataError: {run_id} looks ahead: signal adx;")
     assert shown.err.count("\n") == 1
-    shown = said(capsys, "lookahead", "--run", run_id, "--cuts", "2", "--json", "--quiet", code=DATA)
+    shown = said("lookahead", "--run", run_id, "--cuts", "2", "--json", "--quiet", code=DATA)
     assert [c["what"] for c in json.loads(shown.out)["changed"]] == ["signal adx"]
 
 
-def test_a_decision_is_explained_in_words_and_as_json(run_id, place, capsys):
-    lines = said(capsys, "explain", "--at", "2025-11-10 15:45").out.splitlines()
+def test_a_decision_is_explained_in_words_and_as_json(run_id, reports, said):
+    lines = said("explain", "--at", "2025-11-10 15:45").out.splitlines()
     assert lines[0].startswith("2025-11-10 15:45 New York, carried row ")
     assert any(line.startswith("signals  ") for line in lines)
-    value = json.loads(said(capsys, "explain", "--run", str(place / run_id), "--at", "2025-11-10 15:47", "--json").out)
+    value = json.loads(said("explain", "--run", str(reports / run_id), "--at", "2025-11-10 15:47", "--json").out)
     assert (value["run"], value["time"]) == (run_id, "2025-11-10T15:45:00-05:00")
     assert value["words"] in lines[2]
 
 
-def test_without_a_run_or_with_a_wrong_one_the_error_says_what_there_is(place, capsys):
-    assert "make one with `python main.py backtest`" in said(capsys, "lookahead", code=DATA).err
-    shown = said(capsys, "explain", "--run", "20200101T000000Z-backtest-abcdef", "--at", "2025-11-10", code=DATA)
+def test_without_a_run_or_with_a_wrong_one_the_error_says_what_there_is(reports, said):
+    assert "make one with `python main.py backtest`" in said("lookahead", code=DATA).err
+    shown = said("explain", "--run", "20200101T000000Z-backtest-abcdef", "--at", "2025-11-10", code=DATA)
     assert "none in" in shown.err
 
 
-def test_an_unknown_run_is_answered_with_the_newest(run_id, capsys):
-    shown = said(capsys, "lookahead", "--run", "yesterday", code=DATA)
+def test_an_unknown_run_is_answered_with_the_newest(run_id, said):
+    shown = said("lookahead", "--run", "yesterday", code=DATA)
     assert shown.err == f"DataError: no run 'yesterday' (newest backtests: {run_id})\n"
-    assert f"did you mean '{run_id}'?" in said(capsys, "lookahead", "--run", run_id[:-1], code=DATA).err
+    assert f"did you mean '{run_id}'?" in said("lookahead", "--run", run_id[:-1], code=DATA).err
 
 
 MISTAKES = [
@@ -99,25 +79,25 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("command", "code", "words"), MISTAKES)
-def test_a_mistake_is_one_line_with_its_exit_code(command, code, words, run_id, capsys):
-    shown = said(capsys, *command, "--json", code=code)
+def test_a_mistake_is_one_line_with_its_exit_code(command, code, words, run_id, said):
+    shown = said(*command, "--json", code=code)
     assert shown.out == ""
     assert shown.err.count("\n") == 1
     assert words in shown.err
 
 
-def changed_manifest(place, run_id, change):
-    path = place / run_id / "manifest.json"
+def changed_manifest(reports, run_id, change):
+    path = reports / run_id / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
     change(manifest)
     path.write_text(json.dumps(manifest), encoding="utf-8")
 
 
-def test_another_code_version_is_a_warning(run_id, place, capsys):
-    changed_manifest(place, run_id, lambda m: m.update(code_version="0123456789ab"))
-    shown = said(capsys, "explain", "--at", "2025-11-10 15:45")
+def test_another_code_version_is_a_warning(run_id, reports, said):
+    changed_manifest(reports, run_id, lambda m: m.update(code_version="0123456789ab"))
+    shown = said("explain", "--at", "2025-11-10 15:45")
     assert shown.err.startswith(f"! {run_id} was made by code version 0123456789ab")
-    assert said(capsys, "explain", "--at", "2025-11-10 15:45", "--quiet").err == ""
+    assert said("explain", "--at", "2025-11-10 15:45", "--quiet").err == ""
 
 
 BROKEN = {
@@ -129,9 +109,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("words", BROKEN)
-def test_a_run_that_cannot_be_made_again_is_a_data_error(words, run_id, place, capsys):
-    changed_manifest(place, run_id, BROKEN[words])
-    shown = said(capsys, "explain", "--at", "2025-11-10 15:45", code=DATA)
+def test_a_run_that_cannot_be_made_again_is_a_data_error(words, run_id, reports, said):
+    changed_manifest(reports, run_id, BROKEN[words])
+    shown = said("explain", "--at", "2025-11-10 15:45", code=DATA)
     assert words in shown.err
     assert shown.out == ""
 

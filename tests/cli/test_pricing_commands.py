@@ -13,9 +13,8 @@ TERMS = ["--spot", "600", "--vol", "0.2", "--dte", "30", "--rate", "0.04", "--yi
 
 
 @pytest.fixture(autouse=True)
-def apart(monkeypatch, tmp_path, tmp_path_factory):
-    """Reports outside the project, no settings of the user, the small markets under their names."""
-    monkeypatch.setattr("core.config.ROOT", tmp_path_factory.mktemp("no-config"))
+def apart(monkeypatch, tmp_path):
+    """Reports outside the project, the small markets under their names."""
     monkeypatch.setenv("QMTF_STORE_DIR", str(markets.market("table").path.parent))
     monkeypatch.setenv("QMTF_REPORTS_DIR", str(tmp_path / "reports"))
     monkeypatch.setattr(run_files, "ROOT", tmp_path)
