@@ -122,6 +122,7 @@ def test_the_pictures_were_drawn_from_this_code():
         assert drawn == facts, f"diagrams/{name} is out of date: run python scripts/draw_diagrams.py"
 
 
+@pytest.mark.slow
 def test_the_same_code_draws_the_same_bytes():
     for name, facts in draw_diagrams.facts().items():
         assert draw_diagrams.picture(name, facts) == draw_diagrams.picture(name, facts)

@@ -80,6 +80,8 @@ def test_the_example_does_what_it_says(name, at_the_desk, capsys):
     words = shlex.split(examples()[name])
     if "--start" in words and name == "backtest":
         words[words.index("--start") + 1] = "2017-12-01"
+    if name == "optimize":
+        words += ["--start", "2018-01-16"]
     if name in ("report", "compare", "lookahead", "explain", "stress") and len(run_ids(at_the_desk)) < 2:
         for frac in ("0.5", "0.4"):
             command = ["backtest", "--report", "none", "--quiet", "--set", f"strategy.exits.profit_frac={frac}"]

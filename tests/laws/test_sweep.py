@@ -84,6 +84,7 @@ def test_trials_are_backtests(name: str) -> None:
     assert again.equity[::-1].tobytes() == outcome.equity.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [p for p in ACTS if not p.startswith(("market.", "data."))])
 def test_a_search_over_a_setting_is_backtests(path: str, stores: None) -> None:
     """Any setting as what a search varies: its value in the run and another."""
