@@ -98,8 +98,12 @@ FEW = ("strategy.exits.profit_frac", "strategy.exits.max_hold_days")
 
 
 @pytest.mark.parametrize("path", [p for p in ACTS if not p.startswith("market.")])
-def test_a_setting_is_followed_or_refused(path: str, stores: None) -> None:
-    """With any setting at another value the stage counts the engine's trades, or says that it cannot."""
+def test_a_setting_is_followed_or_refused(path: str, stores: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With any setting at another value the stage counts the engine's trades, or says that it cannot.
+
+    And a trial that is led by another has its trades.
+    """
+    monkeypatch.setattr(coarse_stage, "WORTH_SHARING", 2)
     value, of, shared = ACTS[path]
     changes = {p.replace(".", "__"): v for p, v in {**shared, path: value}.items()}
     store = open_market(of, 7, lambda text: None)
@@ -111,12 +115,16 @@ def test_a_setting_is_followed_or_refused(path: str, stores: None) -> None:
         results = rank(evaluator, task).results
     except ConfigError:
         return
+    ledgers = []
     for row, found in zip(task.rows, results, strict=True):
         own = config.with_values(**{p.replace(".", "__"): v for p, v in zip(task.paths, row, strict=True)})
         trades = run(store, own).trades
+        ledgers.append(trades)
         pnl = trades[trades[:, T["closed"]] >= 0][:, T["pnl"]]
         if found[COUNT] != UNRANKED:
             assert (found[NET], found[COUNT], found[WON]) == (pnl.sum(), len(pnl), (pnl > 0).sum())
+    for i, first in enumerate(leaders(evaluator, task)):
+        assert np.array_equal(ledgers[i], ledgers[first])
 
 
 def test_it_says_what_it_cannot_follow() -> None:
