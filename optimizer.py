@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +50,7 @@ class Search:
         self.coarse = (0, 0)
         self.best: float | None = None
         self.ended = True
+        self.hasher_of = cache(lambda paths: Hasher(self.base.values, paths))
 
     def run(self, grid: Grid) -> Found:
         """All phases. Ctrl-C ends it with what is done: `ended` says so."""
@@ -105,13 +107,15 @@ class Search:
         return [rows[i] for i in kept]
 
     def finished(self, phase: Phase, paths: tuple[str, ...], got: Gathered) -> PhaseFound | None:
-        if not got.done.any():
+        kept = got.done()
+        if not len(kept):
             return None
-        kept = np.nonzero(got.done)[0]
         rows, hashes = [got.rows[i] for i in kept], [got.hashes[i] for i in kept]
-        figures, equity = got.figures[kept], got.equity[kept]
+        leaders, ledger = np.unique(got.leader[kept], return_inverse=True)
+        equity = np.stack([got.equity[i] for i in leaders.tolist()])
+        figures = got.figures[kept]
         score = scores(self.plan.wish, figures)
-        found = PhaseFound(phase, paths, rows, hashes, figures, equity, score, -1)
+        found = PhaseFound(phase, paths, rows, hashes, figures, equity, ledger, score, -1)
         ground = ground_of(found.levels())
         return found._replace(chosen=plateau(ground, score), ground=ground)
 
@@ -142,16 +146,21 @@ class Search:
             places = self.remembered(name, paths, got, places)
         rows = [got.rows[i] for i in places]
         try:
-            for ended, outcome, source in self.pieces(paths, rows):
+            for led, outcome, source in self.pieces(paths, rows):
                 self.database.keep(outcome.hashes, outcome.figures, outcome.equity, source)
-                where = np.array([places[i] for i in ended])
-                got.take(where, outcome.hashes, outcome.figures[source], outcome.equity[source])
+                where = np.array([places[i] for i in led])
+                first = where[np.unique(source, return_index=True)[1]]
+                got.take(where, outcome.hashes, outcome.figures[source], first[source])
+                got.equity.update(zip(first.tolist(), outcome.equity, strict=True))
                 self.told(name, len(where), outcome.figures)
         except KeyboardInterrupt:
             self.ended = False
 
     def pieces(self, paths: tuple[str, ...], rows: list[Row]) -> Iterator[tuple[list[int], Outcome, Any]]:
-        """(places, outcome, which of its m ledgers each place has) as they come; of equal trials the first is run."""
+        """(places, outcome, which of its m ledgers each place has) as they come; of equal trials the first is run.
+
+        Places stand by ledger, the one that was run first.
+        """
         lead = leaders(self.engine.evaluator, Task(paths, tuple(rows)))
         ran, count = np.unique(lead, return_counts=True)
         order, begins = np.argsort(lead, kind="stable"), np.cumsum(count) - count
@@ -171,7 +180,8 @@ class Search:
         for place, key in zip(places, hashes, strict=True):
             if key in known:
                 figures, equity = known[key]
-                got.take(np.array([place]), [key], figures[None], equity[None])
+                got.take([place], [key], figures, place)
+                got.equity[place] = equity
                 self.resumed += 1
                 self.told(name, 1, figures[None])
             else:
@@ -180,7 +190,7 @@ class Search:
 
     def hashes_of(self, paths: Sequence[str], rows: Sequence[Row]) -> Iterator[str]:
         """Config.hash of each row."""
-        return map(Hasher(self.base.values, paths).of, rows)
+        return map(self.hasher_of(tuple(paths)).of, rows)
 
     def told(self, name: str, count: int, figures: Any) -> None:
         self.done += count

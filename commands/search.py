@@ -104,12 +104,13 @@ def show_search(
     summary = outputs.summary_value(findings, walked, validated)
     folder, run_id = run_files.run_folder(args.out, "optimize", config.hash(), started)
     manifest = outputs.manifest_value(findings, store, run_id, started, {"engine": args.engine})
-    outputs.write_search(folder, findings, manifest, summary)
+    top = outputs.top_of(findings)
+    outputs.write_search(folder, findings, top, manifest, summary)
     if args.report == "html":
         from core.report.optimize import write_optimize
 
-        write_optimize(folder, findings, summary, store, walked, validated)
-    lines = outputs.summary_lines(findings, summary, folder, store.manifest.get("quotes", "real"))
+        write_optimize(folder, findings, top, summary, store, walked, validated)
+    lines = outputs.summary_lines(findings, top, summary, folder, store.manifest.get("quotes", "real"))
     if args.apply is not None:
         target = outputs.apply_to(args.apply, outputs.preset_text(findings, outputs.about_of(findings)))
         lines.append(f"preset written: {target}")

@@ -2,8 +2,9 @@
 
 Trials that differ in profit target, stop and time exits alone open the same structures wherever they become free on
 the same row. For each such structure the row on which its price first passes every target and stop of the grid is
-found once; a trial is then a walk from trade to trade, three look-ups each. It ranks trials by their closed trades:
-nothing here is marked, so drawdowns are those of closed results. What survives is always run in full.
+found once, a session at a time and no further than a trial asks; a trial is then a walk from trade to trade, three
+look-ups each. It ranks trials by their closed trades: nothing here is marked, so drawdowns are those of closed results.
+What survives is always run in full.
 
 Exact on what it counts: tests/laws/test_coarse.py compares every trade count and cent with the engine's. Where a size
 might be cut, an exercise comes first or the expiry is reached, it does not guess: such a trial is left unranked.
@@ -22,7 +23,7 @@ from core.costs import fee_cents, net_cents
 from core.jit import HOT, INNER, TOP, by_reference, njit
 from core.portfolio import IDLE
 from core.positions import settlement_row
-from core.sweep import find, lay_stretch, reset, take_path, timed_row
+from core.sweep import find, forget_paths, last_session, reset, stretch_of, take_path, timed_row
 from core.types import (
     GATE,
     LEG_SIGN,
@@ -42,14 +43,24 @@ from strategies.timing import first_at_least, window_rows
 OPENED = [
     ("row", "i8"),  # of the fill
     ("day", "i8"),
-    ("at", "i8"),  # its row in Shared.natural, mid2, usable; the rows after it follow
-    ("end", "i8"),  # one past the last row laid out
+    ("seen", "i8"),  # rows before it have been looked at
+    ("end", "i8"),  # one past the last row of its life
+    ("expiry", "i8"),
+    ("credit", "i8"),
     ("width", "i8"),
+    ("legs", "i8", (LEGS,)),
+    ("mark2", "i8"),  # at its fill
     ("cash", "i8"),  # cents that its fill moved, fees included
     ("need", "i8"),  # cash below which it might be cut in size
     ("assigned", "i8"),  # first row of a session on whose eve a holder exercises; IDLE
 ]
-MOST_OPENED = 1 << 13
+LEVEL = [  # of a structure: a target, a stop or a rule of time
+    ("price", "i4"),  # cost to close at natural, cents; none of a rule of time
+    ("hit", "i4"),  # first row on which it asks; IDLE where none has been seen
+    ("closed", "i4"),  # row on which what it asks for is filled; NOT_ASKED, IDLE
+    ("net", "i4"),  # cents a share paid there
+]
+MOST_OPENED = 1 << 15
 PLENTY = 1 << 50  # cents
 NOT_ASKED, NOTHING, TOO_MANY = -2, -1, -3
 NET, COUNT, WON, LOST_CENTS, FALL, FILLS = range(6)  # of a trial's results
@@ -64,9 +75,7 @@ class Passages(NamedTuple):
     used: Any  # int64 (1): structures so far
     opened: Any  # OPENED (MOST_OPENED)
     following: Any  # int32 (N): the structure that a free slot opens next from a row on; NOT_ASKED, NOTHING
-    hit: Any  # int32 (MOST_OPENED, levels): first row at targets, then at stops, then of time exits; IDLE
-    lowest: Any  # int32 scratch: natural so far, of one path
-    highest: Any
+    level: Any  # LEVEL (MOST_OPENED, levels): targets, then stops, then rules of time
     profit: Any  # float64 (A): profit_frac by level
     stop: Any  # float64 (B): stop_multiple
     dte: Any  # int64 (C): exit_dte and max_hold_days of each time rule
@@ -80,24 +89,12 @@ def new_passages(rows: int, profit: Any, stop: Any, dte: Any, hold: Any) -> Pass
         used=np.zeros(1, np.int64),
         opened=np.zeros(MOST_OPENED, dtype_of(OPENED)).view(np.recarray),
         following=np.full(rows, NOT_ASKED, np.int32),
-        hit=np.zeros((MOST_OPENED, levels), np.int32),
-        lowest=np.zeros(rows, np.int32),
-        highest=np.zeros(rows, np.int32),
+        level=np.zeros((MOST_OPENED, levels), dtype_of(LEVEL)).view(np.recarray),
         profit=np.ascontiguousarray(profit, np.float64),
         stop=np.ascontiguousarray(stop, np.float64),
         dte=np.ascontiguousarray(dte, np.int64),
         hold=np.ascontiguousarray(hold, np.int64),
     )
-
-
-@njit(**INNER)
-def lay_all(m, rules, book, shared, t1):
-    """Lay out slot 0's path up to its settlement or t1; the row after the last, or -1 without room."""
-    path = shared.path[shared.lane[0].path]
-    while path.laid < path.room and m.ses[path.session + path.laid].start < t1:
-        if not lay_stretch(m, rules, book, shared, 0):
-            return -1
-    return m.ses[path.session + path.laid - 1].end
 
 
 @njit(**INNER)
@@ -115,69 +112,90 @@ def assigned_row(m, limits, slot, t1):
 
 
 @njit(**INNER)
-def first_passage(path, least, n, falls):
-    """First index of ascending n running extremes beyond a level; n if none. falls : the extreme is a minimum."""
-    low, high = 0, n
-    while low < high:
-        mid = (low + high) // 2
-        beyond = path[mid] <= least if falls else path[mid] >= least
-        if beyond:
-            high = mid
-        else:
-            low = mid + 1
-    return low
+def laid_stretch(m, rules, book, shared, this, s):
+    """Index of session s of a structure's path, laid out in slot 0; -1 where all room does not hold it."""
+    slot = book.slot[0]
+    for _ in range(2):
+        slot.expiry, slot.credit, slot.stock, slot.last_mid2 = this.expiry, this.credit, 0, this.mark2
+        for leg in range(LEGS):
+            slot.legs[leg] = this.legs[leg]
+        path = take_path(m, shared, slot, this.row)
+        if path >= 0:
+            shared.lane[0].path = path
+            k = stretch_of(m, rules, book, shared, 0, s)
+            if k >= 0:
+                return k
+        forget_paths(shared)
+    return -1
+
+
+@njit(**HOT)
+def passing_row(shared, shift, r, end, price, falls):
+    """First row in [r, end) on which natural is at or beyond a price; IDLE. falls : at or below it."""
+    for row in range(r, end):
+        natural = shared.natural[row + shift]
+        if shared.usable[row + shift] and (natural <= price if falls else natural >= price):
+            return row
+    return IDLE
 
 
 @njit(**INNER)
-def fill_table(m, rules, passages, shared, k, x, credit):
-    """When structure k first passes each level."""
+def look_on(m, rules, book, shared, passages, k):
+    """Look for the levels of structure k in the next session of its life; whether there was room."""
     this = passages.opened[k]
-    n = this.end - this.row - 1
-    least, most = IDLE, -IDLE
-    for j in range(n):
-        i = this.at + 1 + j
-        if shared.usable[i]:
-            least, most = min(least, shared.natural[i]), max(most, shared.natural[i])
-        passages.lowest[j], passages.highest[j] = least, most
-    a, b = passages.profit.size, passages.stop.size
-    for level in range(a):
-        rules.profit_frac = passages.profit[level]
-        j = first_passage(passages.lowest, profit_limit(credit, rules), n, True)
-        passages.hit[k, level] = this.row + 1 + j if j < n else IDLE
-    for level in range(b):
-        j = first_passage(passages.highest, stop_level(credit, passages.stop[level]), n, False)
-        passages.hit[k, a + level] = this.row + 1 + j if j < n else IDLE
-    for level in range(passages.dte.size):
-        rules.exit_dte, rules.max_hold_days = passages.dte[level], passages.hold[level]
-        passages.hit[k, a + b + level] = timed_row(m, rules, x, this.row)
+    s = int(m.row[this.seen].session)
+    place = laid_stretch(m, rules, book, shared, this, s)
+    if place < 0:
+        return False
+    stretch = shared.stretch[place]
+    shift, end = stretch.at - stretch.start, min(stretch.end, this.end)
+    a = passages.profit.size
+    for j in range(a + passages.stop.size):
+        level = passages.level[k, j]
+        if level.hit == IDLE and (level.price >= stretch.low if j < a else level.price <= stretch.high):
+            level.hit = passing_row(shared, shift, this.seen, end, level.price, j < a)
+    this.seen = end
+    return True
 
 
 @njit(**INNER)
-def note_opened(m, rules, limits, book, shared, passages, r, paid, t1):
-    """The structure just opened in slot 0 on row r, with its tables; its number, or TOO_MANY."""
+def set_levels(m, rules, passages, k, x, credit):
+    """Prices of structure k's targets and stops, and the rows on which time alone makes it leave."""
+    a, b = passages.profit.size, passages.profit.size + passages.stop.size
+    for j in range(passages.level.shape[1]):
+        level = passages.level[k, j]
+        level.hit, level.closed = IDLE, NOT_ASKED
+        if j < a:
+            rules.profit_frac = passages.profit[j]
+            level.price = profit_limit(credit, rules)
+        elif j < b:
+            level.price = stop_level(credit, passages.stop[j - a])
+        else:
+            rules.exit_dte, rules.max_hold_days = passages.dte[j - b], passages.hold[j - b]
+            level.hit = timed_row(m, rules, x, passages.opened[k].row)
+
+
+@njit(**INNER)
+def note_opened(m, rules, limits, book, passages, r, paid, t1):
+    """The structure just opened in slot 0 on row r, with its levels; its number, or TOO_MANY."""
     k, slot = passages.used[0], book.slot[0]
     if k >= passages.opened.shape[0] or slot.contracts != rules.contracts:
         return TOO_MANY
-    path = take_path(m, shared, slot, r)
-    if path < 0:
-        return TOO_MANY
-    shared.lane[0].path = path
-    end = lay_all(m, rules, book, shared, t1)
-    if end < 0:
-        return TOO_MANY
     this = passages.opened[k]
-    this.row, this.day, this.width, this.cash = r, m.ses[m.row[r].session].day, slot.width, paid
-    this.at, this.end = shared.stretch[shared.path[path].first].at, end
+    this.row, this.day, this.seen = r, m.ses[m.row[r].session].day, r + 1
+    this.expiry, this.credit, this.width, this.mark2 = slot.expiry, slot.credit, slot.width, slot.last_mid2
+    for leg in range(LEGS):
+        this.legs[leg] = slot.legs[leg]
     expires = m.exp[slot.expiry].session
     settles = settlement_row(m, expires, slot.expiry) if 0 <= expires < m.ses.shape[0] else IDLE
-    this.end = min(this.end, min(settles, t1))
-    this.assigned = assigned_row(m, limits, slot, t1)
+    this.end = min(m.ses[last_session(m, slot.expiry)].end, min(settles, t1))
+    this.cash, this.assigned = paid, assigned_row(m, limits, slot, t1)
     factor = budget_factor(rules, m.signal, book.head.order_decided)
     lost = MULTIPLIER * slot.contracts * max(slot.width - min(slot.credit, book.head.order_credit), 0)
     this.need = int(math.ceil(lost / max(rules.max_risk_frac * factor, 1e-12))) + MULTIPLIER
     if limits.margin != NO_MARGIN:
         this.need = max(this.need, int(math.ceil(2 * MULTIPLIER * slot.contracts * slot.width / limits.power_share)))
-    fill_table(m, rules, passages, shared, k, slot.expiry, slot.credit)
+    set_levels(m, rules, passages, k, slot.expiry, slot.credit)
     passages.used[0] = k + 1
     return k
 
@@ -198,7 +216,7 @@ def open_next(m, rules, limits, costs, book, blank, out, shared, passages, r, t1
                 row = end
                 continue
             if fill_entry(m, rules, limits, costs, book, out, fill) >= 0:
-                return note_opened(m, rules, limits, book, shared, passages, fill, book.head.cash - PLENTY, t1)
+                return note_opened(m, rules, limits, book, passages, fill, book.head.cash - PLENTY, t1)
             row = fill
         r = m.ses[s].end
     return NOTHING
@@ -231,20 +249,31 @@ def closing_fees(costs, slot_sides, contracts):
 
 
 @njit(**INNER)
-def exit_of(costs, shared, this, resting, row):
-    """(row of the fill, net cents a share) of an exit that rests at, or is decided on, a row; (IDLE, 0) if never."""
-    row = row if resting else row + 1
+def fill_exit(m, rules, costs, book, shared, this, level, resting):
+    """Find the row and the net cents a share of the exit that a level asks for: it rests there, or is decided there.
+
+    IDLE as the row where it is never filled; TOO_MANY without room.
+    """
+    row = level.hit if resting else level.hit + 1
+    level.closed, level.net = IDLE, 0
     while row < this.end:
-        i = this.at + row - this.row
-        if shared.usable[i]:
-            frac = 0.0 if resting else costs.close_frac
-            net = net_cents(2 * shared.natural[i], shared.mid2[i], frac, costs.extra_cents)
-            if net <= this.width:
-                return row, net
-            if resting:
-                return IDLE, 0
-        row += 1
-    return IDLE, 0
+        place = laid_stretch(m, rules, book, shared, this, int(m.row[row].session))
+        if place < 0:
+            level.closed = TOO_MANY
+            return
+        stretch = shared.stretch[place]
+        shift, end = stretch.at - stretch.start, min(stretch.end, this.end)
+        while row < end:
+            i = row + shift
+            if shared.usable[i]:
+                frac = 0.0 if resting else costs.close_frac
+                net = net_cents(2 * shared.natural[i], shared.mid2[i], frac, costs.extra_cents)
+                if net <= this.width:
+                    level.closed, level.net = row, net
+                    return
+                if resting:
+                    return
+            row += 1
 
 
 @njit(**HOT)
@@ -281,13 +310,22 @@ def coarse(m, rules, limits, costs, book, blank, out, shared, passages, sides, l
             if k == TOO_MANY or cash < this.need:
                 trades = UNRANKED
                 break
-            best, worst, late = passages.hit[k, target], passages.hit[k, stop], passages.hit[k, timed]
-            resting = best <= late and best < worst
-            asked = best if resting else min(worst, late)
-            row, net = exit_of(costs, shared, this, resting, asked) if asked < this.end else (IDLE, 0)
+            gain, loss, late = passages.level[k, target], passages.level[k, stop], passages.level[k, timed]
+            room = True
+            while room and this.seen < this.end and min(gain.hit, loss.hit, late.hit) >= this.seen:
+                room = look_on(m, rules, book, shared, passages, k)
+            resting = gain.hit <= late.hit and gain.hit < loss.hit
+            level = gain if resting else loss if loss.hit <= late.hit else late
+            asks = level.hit < this.end
+            if asks and level.closed == NOT_ASKED:
+                fill_exit(m, rules, costs, book, shared, this, level, resting)
+            if not room or (asks and level.closed == TOO_MANY):
+                trades = UNRANKED
+                break
+            row, net = (level.closed, level.net) if asks else (IDLE, 0)
             fills = mixed(mixed(mixed(fills, k), row), net)
             if row >= this.assigned or (row == IDLE and (resting or this.end < t1)):
-                trades = UNRANKED if min(this.assigned, this.end) < t1 or (asked < this.end and resting) else trades
+                trades = UNRANKED if min(this.assigned, this.end) < t1 or (asks and resting) else trades
                 break
             if row == IDLE:
                 break  # open when the market ends

@@ -10,8 +10,10 @@ probability of backtest overfitting" (2017); Politis and Romano, "The stationary
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
-from itertools import combinations
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations, pairwise
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -87,7 +89,15 @@ def overfitting(returns: Any, splits: int) -> Overfitting:
     sums, squares = (blocks - centre).sum(axis=1), ((blocks - centre) ** 2).sum(axis=1)
     chosen = np.array(list(combinations(range(splits), splits // 2)), np.int64)
     out = np.empty((3, len(chosen)))
-    cscv_rows(sums, squares, centre, size, chosen, out)
+    half, threads = len(chosen) // 2, os.cpu_count() or 1
+    bounds = [half * i // threads for i in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:  # the kernel holds no lock
+        parts = [
+            pool.submit(cscv_rows, sums, squares, centre, size, chosen, first, end, out)
+            for first, end in pairwise(bounds)
+        ]
+    for part in parts:
+        part.result()
     logits, inside, outside = out
     return Overfitting(
         float(np.mean(logits <= 0.0)), float(logits.mean()), len(chosen), logits, inside, outside,
@@ -95,9 +105,11 @@ def overfitting(returns: Any, splits: int) -> Overfitting:
     )  # fmt: skip
 
 
-@njit
-def cscv_rows(sums, squares, centre, size, chosen, out):
+@njit(nogil=True)
+def cscv_rows(sums, squares, centre, size, chosen, first, end, out):
     """Fill out[0] logits, out[1] in-sample and out[2] out-of-sample ratios of the best, per combination of blocks.
+
+    Those of [first, end) of the first half of the combinations, and their opposites.
 
     sums, squares : float64[S, N] by block, of returns less centre, float64[N]; size : periods a block
     chosen        : int64[c, S/2], the blocks that train, in lexicographic order: what one trains on, the one as far
@@ -113,7 +125,7 @@ def cscv_rows(sums, squares, centre, size, chosen, out):
         for j in range(n):
             total_square[j] += squares[s, j]
     train, train_square, test = np.empty(n), np.empty(n), np.empty(n)
-    for c in range((last + 1) // 2):
+    for c in range(first, end):
         for j in range(n):
             train[j] = 0.0
         for j in range(n):

@@ -76,7 +76,7 @@ ROOM = [("paths", "i8"), ("stretches", "i8"), ("rows", "i8")]
 UNKNOWN_PRICE = (1 << 30) - 1
 FOLLOWED, LEFT_TO_ENGINE = 1, 0
 OWN_SESSIONS = 40  # that a path of one trial alone may last: shares are closed on the next bar
-MOST_PATHS, MOST_STRETCHES, MOST_ROWS = 1 << 14, 1 << 18, 5 << 20
+MOST_PATHS, MOST_STRETCHES, MOST_ROWS = 1 << 14, 1 << 18, 1 << 23
 
 
 class Shared(NamedTuple):
@@ -724,9 +724,15 @@ def make_room(shared):
     used = shared.used
     full = 2 * used.rows > shared.mid2.shape[0] or 2 * used.paths > shared.path.shape[0]
     if full or 2 * used.stretches > shared.stretch.shape[0]:
-        used.paths = used.stretches = used.rows = 0
-        for i in range(shared.key.shape[0]):
-            shared.key[i] = -1
+        forget_paths(shared)
+
+
+@njit(**INNER)
+def forget_paths(shared):
+    """Nothing is laid out any more; not while a structure is followed."""
+    shared.used.paths = shared.used.stretches = shared.used.rows = 0
+    for i in range(shared.key.shape[0]):
+        shared.key[i] = -1
 
 
 @njit(**INNER)

@@ -15,7 +15,7 @@ from core.report.plots import PALETTE
 from core.search.cross_validation import CrossValidated
 from core.search.findings import Findings
 from core.search.heat import heat_map
-from core.search.outputs import brief, cell, short_names, top_lines
+from core.search.outputs import Top, brief, cell, short_names
 from core.trials import METRIC
 
 SHOWN, MAPS = 25, 3
@@ -69,7 +69,7 @@ def figures_of(
         shares |= {name.rsplit(".", 1)[-1]: share for name, share in phase.items() if name != "interactions"}
     net, fall = findings.figures[:, METRIC["net_profit"]], findings.figures[:, METRIC["max_drawdown"]]
     figures = {
-        "equity": plots.equity_figure(days, findings.equity, findings.recommended, findings.best),
+        "equity": plots.equity_figure(days, findings.equity, findings.ledger, findings.recommended, findings.best),
         "importances": plots.importances_figure(shares),
         "front": plots.front_figure(fall, net, findings.recommended, findings.best),
     }
@@ -125,6 +125,7 @@ def warnings_of(findings: Findings, quotes: str) -> list[str]:
 def write_optimize(
     folder: Path,
     findings: Findings,
+    top: Top,
     summary: dict[str, Any],
     store: Store,
     walked: Any,
@@ -137,7 +138,7 @@ def write_optimize(
     quotes = store.manifest.get("quotes", "real")
     maps = maps_of(findings)
     figures = figures_of(findings, store, walked, validated) | {key: figure for key, (_, figure) in maps.items()}
-    columns, rows = top_lines(findings)
+    columns, rows = top
     luck, shape, check = findings.luck, findings.shape, summary["cross_validation"]
     verdict = luck.verdict if luck else "undecided"
     environment = jinja2.Environment(

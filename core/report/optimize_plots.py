@@ -22,20 +22,21 @@ def thinned(n: int, keep: Sequence[int] = ()) -> Any:
     return np.unique(np.concatenate((few, np.array([i for i in keep if i >= 0], np.int64))))
 
 
-def equity_figure(days: list[str], equity: Any, recommended: int, best: int) -> Figure:
+def equity_figure(days: list[str], equity: Any, ledger: Any, recommended: int, best: int) -> Figure:
     """Equity in $ of two trials over the middle 80 per cent of all, or of MOST_POINTS of them.
 
-    equity : int64 (n, sessions) cents
+    equity : int64 (m, sessions) cents; ledger : int64 (n), whose row each trial has
     """
-    low, high = np.percentile(np.ascontiguousarray(equity[thinned(len(equity))].T), BAND, axis=1) / 100.0
+    shown = np.ascontiguousarray(equity[ledger[thinned(len(ledger))]].T)
+    low, high = np.percentile(shown, BAND, axis=1, overwrite_input=True) / 100.0
     data = [
         {**line(days, rounded(high), "middle 80 % of all trials", "@grid"), "mode": "lines", "showlegend": False},
         {**line(days, rounded(low), "middle 80 % of all trials", "@grid"), "fill": "tonexty", "fillcolor": "@grid"},
     ]
     if best >= 0 and best != recommended:
-        data.append(line(days, rounded(equity[best] / 100.0), "best point", "@second"))
+        data.append(line(days, rounded(equity[ledger[best]] / 100.0), "best point", "@second"))
     if recommended >= 0:
-        data.append(line(days, rounded(equity[recommended] / 100.0), "recommended", "@gain"))
+        data.append(line(days, rounded(equity[ledger[recommended]] / 100.0), "recommended", "@gain"))
     return {"data": data, "layout": layout(xaxis=axis(type="date"), yaxis=axis(tickformat="$,.0f"), hovermode="x")}
 
 

@@ -103,7 +103,7 @@ def rank_group(
     levels = np.stack((at_profit, at_stop, at_time.reshape(-1)), axis=1).astype(np.int32)
     rows = len(market.row)
     shared = evaluator.shared_for(1, market, group)
-    if shared.used.paths > 0 or not len(shared.candidate):  # a path must lie in one piece, which a sweep's do not
+    if not len(shared.candidate):
         shared = new_shared(rows, 1, evaluator.width, True)
     passages = new_passages(rows, profit, stop, rules_of_time[:, 0], rules_of_time[:, 1])
     structure = STRUCTURES[group.values["strategy.structure"]]

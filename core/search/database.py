@@ -34,6 +34,7 @@ create table if not exists finished (
 );
 create index if not exists pieces on finished (store, code);
 """
+INSERT = "insert into finished (store, code, hashes, figures, equity) values (?, ?, ?, ?, ?)"
 HASH_BYTES = 32
 WAIT_SECONDS = 30.0
 
@@ -52,6 +53,7 @@ class Database:
 
     def __init__(self, store_hash: str, path: Path | None = None) -> None:
         self.store = store_hash
+        self.known: set[bytes] | None = None
         self.path = reports_folder() / "trials.sqlite" if path is None else path
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -90,30 +92,47 @@ class Database:
 
     def logged(self) -> int:
         """Distinct settings tried on this market, under any version of the code."""
+        return len(self.tried())
+
+    def tried(self) -> set[bytes]:
+        """Those settings."""
         by_hand = self.connection.execute("select settings from by_hand where store = ?", (self.store,))
         found = {bytes.fromhex(settings) for (settings,) in by_hand}
         for (blob,) in self.connection.execute("select hashes from finished where store = ?", (self.store,)):
             found.update(parts_of(blob))
-        return len(found)
+        return found
 
     def keep(self, hashes: Sequence[str], figures: Any, equity: Any, source: Any = None) -> None:
         """Commit a piece of n finished trials: figures float64 (m, K), equity int64 (m, sessions) cents.
 
-        source : int (n), which of the m each trial has; by default they have one each
+        source : int (n), which of the m each trial has; by default they have one each. Nothing is written where all of
+        them were finished before.
         """
+        known = self.finished()
+        parts = [bytes.fromhex(settings) for settings in hashes]
+        if known.issuperset(parts):
+            return
         if source is None:
             source = np.arange(len(hashes))
         blob = source.astype(np.int32).tobytes() + packed(equity)
-        row = (self.store, results_hash(), bytes.fromhex("".join(hashes)), figures.tobytes(), blob)
-        insert = "insert into finished (store, code, hashes, figures, equity) values (?, ?, ?, ?, ?)"
-        self.connection.execute(insert, row)
+        row = (self.store, results_hash(), b"".join(parts), figures.tobytes(), blob)
+        self.connection.execute(INSERT, row)
+        known.update(parts)
+
+    def finished(self) -> set[bytes]:
+        """Settings that are finished under this version of the code, as far as this process knows."""
+        if self.known is None:
+            query = "select hashes from finished where store = ? and code = ?"
+            rows = self.connection.execute(query, (self.store, results_hash()))
+            self.known = {part for (blob,) in rows for part in parts_of(blob)}
+        return self.known
 
     def keep_ranked(self, hashes: Sequence[str]) -> None:
         """Note trials that were tried by their closed trades alone: they count, and are not finished."""
-        row = (self.store, "", bytes.fromhex("".join(hashes)), b"", b"")
-        self.connection.execute(
-            "insert into finished (store, code, hashes, figures, equity) values (?, ?, ?, ?, ?)", row
-        )
+        tried = self.tried()
+        new = [part for part in map(bytes.fromhex, hashes) if part not in tried]
+        if new:
+            self.connection.execute(INSERT, (self.store, "", b"".join(new), b"", b""))
 
     def found(self, hashes: Iterable[str]) -> dict[str, tuple[Any, Any]]:
         """(figures, equity) of those that are finished under this version of the code, by settings."""

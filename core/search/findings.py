@@ -28,8 +28,9 @@ class Findings(NamedTuple):
     settings: dict[str, list[Any]]  # every varied or set path, a value per trial
     hashes: list[str]
     figures: Any  # float64 (n, K)
-    equity: Any  # int64 (n, sessions)
-    returns: Any  # float64 (sessions, n), in excess of cash
+    equity: Any  # int64 (m, sessions): of ledgers, which trials share
+    returns: Any  # float64 (sessions, m), in excess of cash
+    ledger: Any  # int64 (n): whose equity and returns a trial has
     scores: Any  # float64 (n)
     robustness: Any  # float64 (n), NaN without neighbours
     recommended: int  # trial id, -1: none counts
@@ -41,7 +42,7 @@ class Findings(NamedTuple):
 
 
 def excess_returns(equity: Any, start_cents: Any, cash_returns: Any) -> Any:
-    """float64 (sessions, n) from int64 (n, sessions); NaN where an account was lost."""
+    """float64 (sessions, m) from int64 (m, sessions); NaN where an account was lost."""
     returns = np.empty(equity.shape)  # what an account had before, then what it earned: one array for both
     returns[:, 0], returns[:, 1:] = start_cents, equity[:, :-1]
     lost = returns <= 0.0
@@ -73,7 +74,10 @@ def findings_of(found: Found, logged: int, cash_returns: Any) -> Findings:
     settings = {path: [value for phase in phases for value in column_of(phase, path, found)] for path in paths}
     starts = [value for phase in phases for value in column_of(phase, "account.starting_cash", found)]
     equity = np.concatenate([phase.equity for phase in phases])
-    returns = excess_returns(equity, np.round(np.array(starts) * 100.0), cash_returns)
+    ends = np.cumsum([len(phase.equity) for phase in phases])
+    ledger = np.concatenate([end - len(p.equity) + p.ledger for end, p in zip(ends, phases, strict=True)])
+    first = np.unique(ledger, return_index=True)[1]  # trial of each
+    returns = excess_returns(equity, np.round(np.array(starts)[first] * 100.0), cash_returns)
     scores = np.concatenate([phase.scores for phase in phases])
     grounds = [phase.ground or ground_of(phase.levels()) for phase in phases]
     pairs = list(zip(grounds, phases, strict=True))
@@ -88,11 +92,12 @@ def findings_of(found: Found, logged: int, cash_returns: Any) -> Findings:
         figures=np.concatenate([phase.figures for phase in phases]),
         equity=equity,
         returns=returns,
+        ledger=ledger,
         scores=scores,
         robustness=robustness,
         recommended=recommended,
         best=int(np.nanargmax(scores)) if np.isfinite(scores).any() else -1,
-        luck=luck_of(returns, recommended, logged) if recommended >= 0 else None,
+        luck=luck_of(returns, int(ledger[recommended]), logged) if recommended >= 0 else None,
         shape=shape_of(grounds[last], phases[last].scores, phases[last].chosen) if last >= 0 else None,
         importances=[importances(ground, phase.scores) for ground, phase in pairs],
         inert=[name for ground, phase in pairs for name in inert(ground, phase.figures)],
@@ -101,7 +106,7 @@ def findings_of(found: Found, logged: int, cash_returns: Any) -> Findings:
 
 def deflated_of(findings: Findings, trial: int) -> float | None:
     """Deflated Sharpe ratio of any one trial, with the count and the spread of the whole search."""
-    luck, own = findings.luck, findings.returns[:, trial]
+    luck, own = findings.luck, findings.returns[:, findings.ledger[trial]]
     if luck is None or luck.spread is None:
         return None
     moments = adverse_moments(luck.common, own)

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -63,8 +63,15 @@ def write_trials(path: Path, findings: Findings) -> None:
     pq.write_table(pa.Table.from_arrays(list(columns.values()), list(columns)), path, compression="zstd")
 
 
-def top_lines(findings: Findings) -> tuple[list[str], list[list[Any]]]:
-    """(columns, rows) of top100.csv."""
+class Top(NamedTuple):
+    """The best trials, as in top100.csv."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+
+
+def top_of(findings: Findings) -> Top:
+    """The first TOP by the objective."""
     names = short_names(list(findings.settings))
     columns = ["Rank", "phase", *names.values(), "Balance", *TOP_METRICS, "DeflatedSharpe", *TOP_COUNTS]
     columns += ["WinRate", "Robustness"]
@@ -77,7 +84,7 @@ def top_lines(findings: Findings) -> tuple[list[str], list[list[Any]]]:
         row += [cash + figures[METRIC["net_profit"]], *(figures[METRIC[key]] for key in TOP_METRICS.values())]
         row += [deflated_of(findings, trial), *(int(figures[METRIC[key]]) for key in TOP_COUNTS.values())]
         rows.append([*row, figures[METRIC["win_rate"]], findings.robustness[trial]])
-    return columns, rows
+    return Top(columns, rows)
 
 
 def cell(value: Any) -> str:
@@ -90,9 +97,9 @@ def cell(value: Any) -> str:
     return f'"{text}"' if "," in text else text
 
 
-def write_top(path: Path, findings: Findings) -> None:
-    columns, rows = top_lines(findings)
-    path.write_text("\n".join([",".join(columns), *(",".join(map(cell, row)) for row in rows), ""]), encoding="utf-8")
+def write_top(path: Path, top: Top) -> None:
+    lines = [",".join(top.columns), *(",".join(map(cell, row)) for row in top.rows), ""]
+    path.write_text("\n".join(lines), encoding="utf-8")
 
 
 def changed_settings(config: Config) -> dict[str, Any]:
@@ -278,19 +285,19 @@ def manifest_value(findings: Findings, store: Store, run_id: str, started: dt.da
     }
 
 
-def write_search(folder: Path, findings: Findings, manifest: dict[str, Any], summary: dict[str, Any]) -> None:
+def write_search(folder: Path, findings: Findings, top: Top, manifest: dict[str, Any], summary: dict[str, Any]) -> None:
     """All files but the page."""
     write_trials(folder / "trials.parquet", findings)
-    write_top(folder / "top100.csv", findings)
+    write_top(folder / "top100.csv", top)
     (folder / "best.yaml").write_text(preset_text(findings, about_of(findings)), encoding="utf-8")
     for name, value in (("manifest", manifest), ("summary", summary)):
         text = json.dumps(value, indent=1, allow_nan=False) + "\n"
         (folder / f"{name}.json").write_text(text, encoding="utf-8")
 
 
-def summary_lines(findings: Findings, summary: dict[str, Any], folder: Path | None, quotes: str) -> list[str]:
+def summary_lines(findings: Findings, top: Top, summary: dict[str, Any], folder: Path | None, quotes: str) -> list[str]:
     """The search for people: a table of the best, the recommended settings, and the verdict."""
-    columns, rows = top_lines(findings)
+    columns, rows = top
     shown = ["Rank", "phase", "NetProfit", "MaxDD", "NP_DD_Ratio", "Sharpe", "DeflatedSharpe", "Trades", "WinRate"]
     shown.append("Robustness")
     places = [columns.index(name) for name in shown]

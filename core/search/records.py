@@ -47,7 +47,8 @@ class PhaseFound(NamedTuple):
     rows: list[Row]
     hashes: list[str]
     figures: Any  # float64 (n, K)
-    equity: Any  # int64 (n, sessions) cents
+    equity: Any  # int64 (m, sessions) cents: of its ledgers, in order of the first trial of each
+    ledger: Any  # int64 (n): whose row of equity a trial has
     scores: Any  # float64 (n), NaN: does not count
     chosen: int  # of the recommended one; -1: none counts
     ground: Ground | None = None  # the levels and who is whose neighbour
@@ -65,15 +66,18 @@ class Gathered:
         self.rows = rows
         self.hashes = [""] * len(rows)
         self.figures = np.full((len(rows), len(TRIAL_METRICS)), np.nan)
-        self.equity: Any = None
-        self.done = np.zeros(len(rows), bool)
+        self.leader = np.full(len(rows), -1)  # place of the first trial that has the same ledger; -1 until it is done
+        self.equity: dict[int, Any] = {}  # int64 (sessions) by leader
 
-    def take(self, i: Any, hashes: Sequence[str], figures: Any, equity: Any) -> None:
-        if self.equity is None:
-            self.equity = np.zeros((len(self.rows), equity.shape[-1]), np.int64)
-        for place, name in zip(i, hashes, strict=True):
+    def take(self, places: Any, hashes: Sequence[str], figures: Any, leaders: Any) -> None:
+        """Trials that are done; the equity of their leaders is put into `equity` by whoever has it."""
+        for place, name in zip(places, hashes, strict=True):
             self.hashes[place] = name
-        self.figures[i], self.equity[i], self.done[i] = figures, equity, True
+        self.figures[places], self.leader[places] = figures, leaders
+
+    def done(self) -> Any:
+        """Places of the trials that are done."""
+        return np.nonzero(self.leader >= 0)[0]
 
     def more(self, rows: list[Row]) -> list[int]:
         """Room for further rows; their places."""
@@ -81,9 +85,7 @@ class Gathered:
         self.rows += rows
         self.hashes += [""] * n
         self.figures = np.concatenate((self.figures, np.full((n, len(TRIAL_METRICS)), np.nan)))
-        self.done = np.concatenate((self.done, np.zeros(n, bool)))
-        if self.equity is not None:
-            self.equity = np.concatenate((self.equity, np.zeros((n, self.equity.shape[1]), np.int64)))
+        self.leader = np.concatenate((self.leader, np.full(n, -1)))
         return list(range(before, before + n))
 
 

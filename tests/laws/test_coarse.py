@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from backtest_engine import run
-from core.coarse import COUNT, NET, UNRANKED, WON
+from core import coarse, sweep
+from core.coarse import COUNT, FILLS, NET, UNRANKED, WON
 from core.errors import ConfigError
 from core.market.catalog import open_market
 from core.search import coarse_stage
@@ -92,6 +93,29 @@ def test_trials_led_by_another_have_its_ledger(name: str, monkeypatch: pytest.Mo
     assert np.array_equal(outcome.equity[lead], outcome.equity)
     distinct = len(np.unique(outcome.equity, axis=0))
     assert distinct <= len(set(lead.tolist())) < len(lead)
+
+
+@pytest.mark.parametrize("name", ("table", "modelled"))
+def test_no_room_is_made_good_or_said(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Marks that had to be forgotten are laid out again; where no structure fits, nothing is ranked."""
+    store = markets.market(name)
+    config = markets.config_of(market__name=store.name, **ALONE)
+    task = task_of()
+    want = rank(Evaluator(store, config), task).results
+    whole = Evaluator(store, config)
+    rank(whole, task)
+    used = int(whole.shared.used.rows)
+    assert (want[:, COUNT] != UNRANKED).sum() > 30
+    for room in (used // 2, used // 8):
+        monkeypatch.setattr(sweep, "MOST_ROWS", room)
+        assert np.array_equal(rank(Evaluator(store, config), task).results, want)
+    monkeypatch.setattr(sweep, "MOST_ROWS", 1)
+    assert (rank(Evaluator(store, config), task).results[:, COUNT] == UNRANKED).all()
+    monkeypatch.setattr(sweep, "MOST_ROWS", used)
+    monkeypatch.setattr(coarse, "MOST_OPENED", 4)
+    few = rank(Evaluator(store, config), task).results
+    known = few[:, COUNT] != UNRANKED
+    assert not known.all() and np.array_equal(few[known, :FILLS], want[known, :FILLS])
 
 
 FEW = ("strategy.exits.profit_frac", "strategy.exits.max_hold_days")

@@ -40,6 +40,15 @@ def test_noise_is_overfitted_about_half_the_time_and_skill_is_not():
     assert np.all(skilled.in_sample > 0.0) and len(skilled.logits) == 252
 
 
+def test_the_number_of_cores_changes_nothing(monkeypatch):
+    returns = np.random.default_rng(4).standard_normal((200, 7))
+    found = []
+    for cores in (1, 2, 3, 8, None):
+        monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+        found.append(np.stack(overfit.overfitting(returns, 6)[3:6]).tobytes())
+    assert len(set(found)) == 1
+
+
 def test_the_measure_does_not_care_for_scale_order_or_a_column_that_never_trades():
     rng = np.random.default_rng(3)
     returns = 0.01 * rng.standard_normal((400, 12))

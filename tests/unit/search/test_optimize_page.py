@@ -56,7 +56,7 @@ def test_the_page_holds_together(
     summary = outputs.summary_value(findings, walked, validated)
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        write_optimize(tmp_path / folder, findings, summary, store, walked, validated)
+        write_optimize(tmp_path / folder, findings, outputs.top_of(findings), summary, store, walked, validated)
     page = (tmp_path / "a" / "optimize.html").read_text(encoding="utf-8")
     assert page == (tmp_path / "b" / "optimize.html").read_text(encoding="utf-8")
     assert len(page) < 6e6

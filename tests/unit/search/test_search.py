@@ -19,7 +19,7 @@ import pytest
 import optimizer
 from core.config import ROOT, Config
 from core.errors import ConfigError, DataError
-from core.search import outputs
+from core.search import coarse_stage, outputs
 from core.search.database import Database, log_trial, packed, parts_of, unpacked
 from core.search.evaluate import Evaluator, Hasher, Task, cash_returns_of
 from core.search.findings import findings_of, ranking, validated_of
@@ -69,7 +69,7 @@ def files_of(found: Found, logged: int, folder: Path) -> dict[str, bytes]:
     store = markets.market("modelled")
     findings = findings_of(found, logged, cash_returns_of(store, found.base))
     folder.mkdir()
-    outputs.write_search(folder, findings, {"run": "x"}, outputs.summary_value(findings))
+    outputs.write_search(folder, findings, outputs.top_of(findings), {"run": "x"}, outputs.summary_value(findings))
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -78,6 +78,29 @@ def test_the_number_of_workers_changes_no_byte(tmp_path: Path) -> None:
     for jobs in (2, 4):
         assert files_of(*searched(jobs=jobs), tmp_path / str(jobs)) == alone
     assert set(alone) == {"trials.parquet", "top100.csv", "best.yaml", "manifest.json", "summary.json"}
+
+
+SHARING = {"vary": {f"{EXITS}.profit_frac": [0.1, 0.2, 0.3, 0.5], f"{EXITS}.stop_multiple": [0.5, 1, 3, 5],
+                    f"{EXITS}.max_hold_days": [1, 2, 3]}, "min_trades": 1}  # fmt: skip
+ALONE = {"strategy__max_positions": 1, "strategy__entry__schedule": "daily", "account__starting_cash": 1e6}
+
+
+def test_trials_that_share_a_ledger_are_told_as_if_each_had_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run once, run each, or taken from what was kept: the same files to the byte."""
+    grid, config = parse_grid(SHARING, "sharing"), markets.config_of(market__name="modelled", **ALONE)
+    monkeypatch.setattr(coarse_stage, "WORTH_SHARING", 2)
+    found, logged = searched(grid, config)
+    assert len(found.phases[0].equity) < found.count() == 48
+    shared = files_of(found, logged, tmp_path / "shared")
+    again, logged = searched(grid, config, resume=True)
+    assert again.resumed == 48
+    assert files_of(again, logged, tmp_path / "again") == shared
+    monkeypatch.setattr(coarse_stage, "WORTH_SHARING", 10**6)
+    each, logged = searched(grid, config)
+    assert len(each.phases[0].equity) == 48
+    assert files_of(each, logged, tmp_path / "each") == shared
 
 
 def test_a_dead_worker_is_replaced() -> None:
@@ -143,6 +166,22 @@ def test_resuming_takes_what_is_there_and_changed_code_does_not_count(monkeypatc
     assert other.resumed <= 1 and logged_other == logged  # one of its own: a later phase holds the start again
 
 
+def test_what_is_finished_is_not_written_again(reports: Path) -> None:
+    """A search that is made again, or ranked again by closed trades, adds nothing to the file."""
+    store = markets.market("modelled")
+    grid, config = parse_grid(SHARING, "again"), markets.config_of(market__name="modelled", **ALONE)
+    assert searched(grid, config, coarse=2)[1] == 48
+    first = kept(reports, store.hash)
+    assert len(set(first)) == 48 < len(first)  # those that were run in full stand there twice
+    assert searched(grid, config, coarse=2)[1] == 48
+    assert kept(reports, store.hash) == first
+    assert searched(grid, config)[1] == 48
+    whole = kept(reports, store.hash)
+    assert len(whole) > len(first) and set(whole) == set(first)
+    assert searched(grid, config)[1] == 48
+    assert kept(reports, store.hash) == whole
+
+
 def test_hand_made_runs_count(reports: Path) -> None:
     store = markets.market("modelled")
     reports.mkdir(parents=True)
@@ -176,7 +215,7 @@ def test_interrupting_keeps_what_is_done() -> None:
 def test_the_top_is_what_the_trials_say(tmp_path: Path) -> None:
     found, logged = searched()
     findings = findings_of(found, logged, cash_returns_of(markets.market("modelled"), found.base))
-    columns, rows = outputs.top_lines(findings)
+    columns, rows = outputs.top_of(findings)
     wanted = "Rank phase profit_frac stop_multiple short_delta max_positions Balance NetProfit MaxDD NP_DD_Ratio"
     rest = "ProfitFactor Expectancy Sharpe DeflatedSharpe Trades Wins Losses WinRate Robustness"
     assert columns == [*wanted.split(), *rest.split()]
