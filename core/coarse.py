@@ -23,7 +23,8 @@ from core.costs import fee_cents, net_cents
 from core.jit import HOT, INNER, TOP, by_reference, njit
 from core.portfolio import IDLE
 from core.positions import settlement_row
-from core.sweep import find, forget_paths, last_session, reset, stretch_of, take_path, timed_row
+from core.shared import forget_paths, last_session, stretch_of, take_path
+from core.sweep import find, reset, timed_row
 from core.types import (
     GATE,
     LEG_SIGN,

@@ -55,7 +55,7 @@ LAYERS: dict[int, tuple[str, tuple[str, ...]]] = {
         (
             *("core.assignment", "core.attribution", "core.exposure", "core.hedge", "core.margin", "core.portfolio"),
             *("core.positions", "core.resampling", "core.risk_manager", "core.scenario", "core.scripted"),
-            *("core.marks", "core.shocks", "core.smile_hedge", "core.trials"),
+            *("core.marks", "core.shared", "core.shocks", "core.smile_hedge", "core.trials"),
         ),
     ),
     # Costs stand beside the decisions: an exit asks what closing would cost.

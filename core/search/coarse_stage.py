@@ -16,7 +16,7 @@ from core.errors import ConfigError
 from core.portfolio import new_book
 from core.search.evaluate import Evaluator, Group, Hasher, Task, is_followed, shares_candidates
 from core.search.objectives import DEFAULT, Wish
-from core.sweep import new_shared
+from core.shared import new_shared
 from core.types import FRACTION, LEGS, NATURAL, NO_SCALE, Costs, Limits, Rules, record_of
 from strategies.structures import STRUCTURES
 

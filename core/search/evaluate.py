@@ -22,7 +22,8 @@ from core.portfolio import new_book
 from core.report.measure import cash_returns_between
 from core.risk_manager import limits_from
 from core.search.views import Views
-from core.sweep import new_shared, sweep
+from core.shared import new_shared
+from core.sweep import sweep
 from core.trials import EXTREMES, TRIAL_METRICS, rows_summary, scratch_for, trial_figures
 from core.types import NO_ACTION, PORTFOLIO, Book, Costs, F, Ledger, Limits, Market, Rules, dtype_of, record_of
 from strategies.rules import rules_from

@@ -14,7 +14,8 @@ from core.market.store import empty_market
 from core.portfolio import new_book, new_ledger
 from core.risk_manager import limits_from
 from core.search.evaluate import fees_by_name, repeated
-from core.sweep import new_shared, sweep
+from core.shared import new_shared
+from core.sweep import sweep
 from core.trials import EXTREMES, TRIAL_METRICS, scratch_for
 from core.types import LEGS, record_of
 from strategies.rules import rules_from

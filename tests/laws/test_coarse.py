@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from backtest_engine import run
-from core import coarse, sweep
+from core import coarse
 from core.coarse import COUNT, FILLS, NET, UNRANKED, WON
 from core.errors import ConfigError
 from core.market.catalog import open_market
@@ -107,11 +107,11 @@ def test_no_room_is_made_good_or_said(name: str, monkeypatch: pytest.MonkeyPatch
     used = int(whole.shared.used.rows)
     assert (want[:, COUNT] != UNRANKED).sum() > 30
     for room in (used // 2, used // 8):
-        monkeypatch.setattr(sweep, "MOST_ROWS", room)
+        monkeypatch.setattr("core.shared.MOST_ROWS", room)
         assert np.array_equal(rank(Evaluator(store, config), task).results, want)
-    monkeypatch.setattr(sweep, "MOST_ROWS", 1)
+    monkeypatch.setattr("core.shared.MOST_ROWS", 1)
     assert (rank(Evaluator(store, config), task).results[:, COUNT] == UNRANKED).all()
-    monkeypatch.setattr(sweep, "MOST_ROWS", used)
+    monkeypatch.setattr("core.shared.MOST_ROWS", used)
     monkeypatch.setattr(coarse, "MOST_OPENED", 4)
     few = rank(Evaluator(store, config), task).results
     known = few[:, COUNT] != UNRANKED
