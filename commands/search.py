@@ -96,6 +96,7 @@ def show_search(
     from core.search import outputs
     from core.search.evaluate import cash_returns_of
     from core.search.findings import findings_of, validated_of
+    from core.search.terminal import summary_lines
 
     findings = findings_of(found, logged, cash_returns_of(store, config))
     validated = None
@@ -110,7 +111,7 @@ def show_search(
         from core.report.optimize import write_optimize
 
         write_optimize(folder, findings, top, summary, store, walked, validated)
-    lines = outputs.summary_lines(findings, top, summary, folder, store.manifest.get("quotes", "real"))
+    lines = summary_lines(findings, top, summary, folder, store.manifest.get("quotes", "real"))
     if args.apply is not None:
         target = outputs.apply_to(args.apply, outputs.preset_text(findings, outputs.about_of(findings)))
         lines.append(f"preset written: {target}")

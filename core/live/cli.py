@@ -82,7 +82,8 @@ def trade(args: argparse.Namespace, config: Config) -> dict[str, Any]:
     from core.live.front import trade as trade_days
     from core.live.view import viewer
 
-    return trade_days(config, args.days, home(), viewer(args), minute_of(args.until))
+    with viewer(args) as watch:
+        return trade_days(config, args.days, home(), watch, minute_of(args.until))
 
 
 def minute_of(text: str | None) -> int:
@@ -97,7 +98,8 @@ def minute_of(text: str | None) -> int:
 
 def summary_lines(value: dict[str, Any]) -> list[str]:
     held = ", ".join(f"{quantity:+d} {occ}" for occ, quantity in value["positions"].items()) or "nothing"
-    lines = [f"{value['days']} sessions traded; held: {held}", f"journal and recordings: {value['folder']}"]
+    count = f"{value['days']} session{'' if value['days'] == 1 else 's'}"
+    lines = [f"{count} traded; held: {held}", f"journal and recordings: {value['folder']}"]
     if value["safe"]:
         lines.append("closing only: book and broker differed; see `live status`, then `live reconcile --accept`")
     if value.get("modelled"):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from core.config import PRESETS, ROOT, Config
+from core.config import PRESETS, Config
 from core.errors import ConfigError
 from core.jit import code_hash
 from core.market.store import Store
@@ -28,7 +28,6 @@ TOP_METRICS = {
     "ProfitFactor": "profit_factor", "Expectancy": "expectancy", "Sharpe": "sharpe",
 }  # fmt: skip
 TOP_COUNTS = {"Trades": "trades", "Wins": "wins", "Losses": "losses"}
-SHOWN = 12
 
 
 def known(value: float | None) -> float | None:
@@ -295,85 +294,7 @@ def write_search(folder: Path, findings: Findings, top: Top, manifest: dict[str,
         (folder / f"{name}.json").write_text(text, encoding="utf-8")
 
 
-def summary_lines(findings: Findings, top: Top, summary: dict[str, Any], folder: Path | None, quotes: str) -> list[str]:
-    """The search for people: a table of the best, the recommended settings, and the verdict."""
-    columns, rows = top
-    shown = ["Rank", "phase", "NetProfit", "MaxDD", "NP_DD_Ratio", "Sharpe", "DeflatedSharpe", "Trades", "WinRate"]
-    shown.append("Robustness")
-    places = [columns.index(name) for name in shown]
-    lines = ["  ".join(f"{name:>14}" if name != "phase" else f"{name:<24}" for name in shown)]
-    for row in rows[:SHOWN]:
-        cells = [brief(row[i]) for i in places]
-        lines.append("  ".join(f"{c:>14}" if shown[i] != "phase" else f"{c:<24}" for i, c in enumerate(cells)))
-    found = findings.found
-    if findings.recommended >= 0:
-        lines.append("recommended (best plateau):")
-        values = found.recommended.values
-        lines += [f"  {path:42} {values[path]}" for path in findings.settings]
-    if findings.shape is not None:
-        lines.append(findings.shape.words)
-    if findings.inert:
-        lines.append(f"changed nothing on this market: {', '.join(findings.inert)}")
-    lines += out_of_sample_lines(summary)
-    lines.append(luck_line(findings))
-    if quotes != "real":
-        lines.append(f"{quotes}: a modelled premium proves no edge.")
-    asked, unranked = found.coarse
-    if asked:
-        lines.append(
-            f"coarse: {asked - unranked:,} of {asked:,} ranked by closed trades, the best {found.plan.coarse:,} run in "
-            f"full; so were {unranked:,} that only a full run can tell"
-        )
-    rate = found.count() / found.seconds if found.seconds > 0 else 0.0
-    state = "" if found.ended else "interrupted: "
-    lines.append(
-        f"{state}{found.count():,} trials in {found.seconds:.1f} s ({rate:,.0f} a second), {found.resumed} resumed"
-    )
-    if folder is not None:
-        lines.append(f"run folder: {folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder}")
-    return lines
-
-
-def out_of_sample_lines(summary: dict[str, Any]) -> list[str]:
-    """Walk-forward and cross-validation in words."""
-    lines = []
-    walked, validated = summary["walk_forward"], summary["cross_validation"]
-    if walked is not None:
-        for step in walked["windows"]:
-            inside, outside = (brief(step[f"{part}_sample_profit_a_year"]) for part in ("in", "out_of"))
-            lines.append(
-                f"  {step['train'][0]} to {step['train'][1]}: ${inside} a year; "
-                f"tested {step['test'][0]} to {step['test'][1]}: ${outside} a year"
-            )
-        kept = "" if walked["drift_kept"] is None else f", {walked['drift_kept']:.0%} of windows kept the last choice"
-        ratio = (
-            "undefined (nothing earned in sample)" if walked["efficiency"] is None else f"{walked['efficiency']:.0%}"
-        )
-        lines.append(
-            f"walk-forward, {walked['kind']}, purged {walked['purge_days']} days: out of sample "
-            f"${walked['net_profit']:,.0f}, efficiency {ratio}{kept}"
-        )
-    if validated is not None:
-        lines.append(
-            f"cross-validation, {validated['paths']} paths: Sharpe {validated['sharpe_50']:.2f} "
-            f"({validated['sharpe_5']:.2f} to {validated['sharpe_95']:.2f}), {validated['losing_paths']:.0%} lose"
-        )
-    return lines
-
-
 def brief(value: Any) -> str:
     if isinstance(value, float) and math.isfinite(value):
         return f"{value:,.2f}" if abs(value) >= 10 else f"{value:.3f}"
     return cell(value)
-
-
-def luck_line(findings: Findings) -> str:
-    luck = findings.luck
-    if luck is None:
-        return "UNDECIDED: no trial counted (see --min-trades and limits)"
-    deflated = "unknown" if luck.deflated is None else f"{luck.deflated:.2f}"
-    pbo = "unknown" if luck.pbo is None else f"{luck.pbo:.0%}"
-    return (
-        f"{luck.verdict.upper()}: deflated Sharpe {deflated}, PBO {pbo}, {luck.trials:,} settings tried on this market "
-        f"(like {luck.effective:.1f} independent ones); {luck.words}"
-    )

@@ -25,6 +25,7 @@ from core.search.evaluate import Evaluator, Hasher, Task, cash_returns_of
 from core.search.findings import findings_of, ranking, validated_of
 from core.search.grid import Grid, parse_grid
 from core.search.records import Found, Progress
+from core.search.terminal import HEADS, SHOWN, table_lines
 from core.search.workers import MINE, Local
 from core.trials import METRIC
 from tests import markets
@@ -228,6 +229,20 @@ def test_the_top_is_what_the_trials_say(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "t.parquet").to_pydict()
     assert table["trial_id"] == list(range(12)) and table["net_profit"] == findings.figures[:, 0].tolist()
     assert not any("deflated" in name.lower() for name in table)
+
+
+def test_the_table_for_people_leaves_out_repetitions_and_is_as_wide_as_its_cells() -> None:
+    columns = [*HEADS]
+    rows: list[list[Any]] = [
+        [i + 1, "exits", -1000.0 * (i // 3), 10.0, -1.5, 0.25, 0.5, 30, 0.75, 0.9] for i in range(3 * (SHOWN + 2))
+    ]
+    lines = table_lines(outputs.Top(columns, rows))
+    assert len(lines) == SHOWN + 2 and lines[-1] == f"left out: {2 * SHOWN} with the figures of one above them"
+    assert lines[0].split()[:3] == ["rank", "net", "profit"] and lines[2].split()[:2] == ["4", "-1,000.00"]
+    assert len({len(line) for line in lines[:-1]}) == 1 and len(lines[0]) < 80  # one phase: its name is left out
+    rows[1][1] = "entries"
+    assert table_lines(outputs.Top(columns, rows[:6]))[1].split()[:2] == ["1", "exits"]
+    assert not table_lines(outputs.Top(columns, []))[1:]
 
 
 def test_presets_are_written_and_nothing_is_overwritten(tmp_path: Path) -> None:
