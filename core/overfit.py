@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.errors import DataError
-from core.jit import njit
+from core.jit import TOP, njit
 from core.metrics import psr_from_moments
 
 EULER = 0.5772156649015329
@@ -86,7 +86,10 @@ def overfitting(returns: Any, splits: int) -> Overfitting:
     blocks = returns[len(returns) - size * splits :].reshape(splits, size, -1)
     # The mean is taken off first: sums of squares about 0 would lose the digits that tell strategies apart.
     centre = blocks.mean(axis=(0, 1))
-    sums, squares = (blocks - centre).sum(axis=1), ((blocks - centre) ** 2).sum(axis=1)
+    sums, squares = np.empty((2, splits, blocks.shape[2]))
+    for s, block in enumerate(blocks):
+        moved = block - centre
+        sums[s], squares[s] = moved.sum(axis=0), (moved**2).sum(axis=0)
     chosen = np.array(list(combinations(range(splits), splits // 2)), np.int64)
     out = np.empty((3, len(chosen)))
     half, threads = len(chosen) // 2, os.cpu_count() or 1
@@ -105,7 +108,7 @@ def overfitting(returns: Any, splits: int) -> Overfitting:
     )  # fmt: skip
 
 
-@njit(nogil=True)
+@njit(nogil=True, **TOP)
 def cscv_rows(sums, squares, centre, size, chosen, first, end, out):
     """Fill out[0] logits, out[1] in-sample and out[2] out-of-sample ratios of the best, per combination of blocks.
 

@@ -32,6 +32,7 @@ from core.overfit import (
 
 SURE = 0.95
 DRAWS, DRAW_SEED = 400, 1
+AT_ONCE = 256  # columns standardised together: as many as the processor's own memory holds
 QUARTER = 0.75
 MOMENTS, LAGS = 24, 10
 MOST_TRIES = 1e12
@@ -88,8 +89,12 @@ def lucky_best(returns: Any) -> float:
     """What the largest of the columns' standardised means is under no skill, with their correlations, in three
     searches of four at most (QUARTER); columns vary."""
     draws = np.random.default_rng(DRAW_SEED).standard_normal((DRAWS, len(returns)))
-    z = (returns - returns.mean(axis=0)) / returns.std(axis=0)
-    return float(np.quantile((draws @ z / math.sqrt(len(z))).max(axis=1), QUARTER))
+    best = np.full(DRAWS, -np.inf)
+    for first in range(0, returns.shape[1], AT_ONCE):
+        z = returns[:, first : first + AT_ONCE]
+        z = (z - z.mean(axis=0)) / z.std(axis=0)
+        np.maximum(best, (draws @ z).max(axis=1), out=best)
+    return float(np.quantile(best / math.sqrt(len(returns)), QUARTER))
 
 
 def independent(best: float) -> float:
@@ -137,6 +142,9 @@ def luck_of(returns: Any, best: int, trials: int) -> Luck:
     kept = moving(returns)
     own = returns[:, best]
     columns = returns[:, kept]
+    tested, splits = None, splits_for(periods, len(kept)) if len(kept) > 1 else None
+    if splits is not None:
+        tested = overfitting(columns, splits)
     effective = effective_of(columns, trials)
     common = common_moments(columns)
     moments = adverse_moments(common, own)
@@ -150,9 +158,6 @@ def luck_of(returns: Any, best: int, trials: int) -> Luck:
         deflated = deflated_sharpe(sharpe, worth, *moments, effective, spread**2)
         least = least_for_claim(sharpe, *moments, effective) * periods / worth
         to_judge = least_to_judge(*moments, effective) * periods / worth
-    tested, splits = None, splits_for(periods, len(kept)) if len(kept) > 1 else None
-    if splits is not None:
-        tested = overfitting(columns, splits)
     verdict, words = judged(sharpe, by_luck, deflated, tested)
     if deflated is not None and least is not None and to_judge is not None:
         verdict, words = with_record(verdict, words, periods, least, to_judge)
