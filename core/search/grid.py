@@ -237,7 +237,8 @@ def space_of(phase: Phase, base: Config) -> Space:
             raise ConfigError(f"phase {phase.name}: {error} (leave it out with a condition under where)") from None
         rows.append(row)
     if not rows:
-        raise ConfigError(f"phase {phase.name}: its conditions leave no combination")
+        asked = ", ".join(f"{c.left} {c.sign} {c.right}" for c in phase.where)
+        raise ConfigError(f"phase {phase.name}: its conditions leave no combination: {asked}")
     return Space(paths, rows)
 
 

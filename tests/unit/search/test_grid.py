@@ -46,8 +46,14 @@ def test_the_classic_phases_are_829_trials() -> None:
     assert sizes == [54, 16, 18, 4, 8, 729] and sum(sizes) == 829
 
 
-def test_ten_thousand_exits_are_ten_thousand() -> None:
-    assert len(space_of(read_grid("exits").phases[0], BASE).rows) == 10_000
+def test_ten_thousand_exits_are_ten_thousand_and_fewer_where_entries_have_few_days() -> None:
+    phase = read_grid("exits").phases[0]
+    assert len(space_of(phase, BASE).rows) == 10_000
+    for preset, days in (("weekly", {0, 2, 4}), ("short_dated", {0, 2, 4})):
+        found = space_of(phase, load(preset=preset, user_file=markets.NO_FILE))
+        assert {row[found.paths.index("strategy.exits.exit_dte")] for row in found.rows} == days
+    with pytest.raises(ConfigError, match=r"no combination: .*exit_dte < .*dte_min"):
+        space_of(phase, load(preset="zero_dte", user_file=markets.NO_FILE))
 
 
 def test_ranges_lists_and_conditions() -> None:
