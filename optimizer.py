@@ -18,13 +18,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.config import Config
+from core.errors import ConfigError
 from core.market.calendar import day_text
-from core.market.store import Store, rows_between
+from core.market.store import Store, days_between
 from core.metrics import SESSIONS_PER_YEAR
 from core.search.coarse_stage import leaders, rank, survivors
+from core.search.cross_validation import trainings_of
 from core.search.database import Database
 from core.search.evaluate import Hasher, Outcome, Task
-from core.search.findings import longest_hold
+from core.search.findings import TESTED_GROUPS, longest_hold
 from core.search.grid import Grid, Phase, Space, check_acts, space_of
 from core.search.methods import ROUND, Suggester, sampled
 from core.search.objectives import PARETO, scores
@@ -212,6 +214,19 @@ def search(
         return found, database.logged()
 
 
+def check_out_of_sample(
+    store: Store, base: Config, grid: Grid, kind: str | None, windows: int, embargo_days: int, groups: int | None
+) -> None:
+    """Refuse windows of a walk-forward and groups of a cross-validation that the market cannot fill."""
+    if embargo_days < 0:
+        raise ConfigError(f"--embargo is {embargo_days}; give 0 or more days")
+    days, purge = days_between(store, base["market.start"], base["market.end"]), longest_hold(grid, base)
+    if kind is not None:
+        walk_forward(days, kind, windows, purge, embargo_days)
+    if groups is not None:
+        trainings_of(days, groups, TESTED_GROUPS, purge, embargo_days)
+
+
 class Step(NamedTuple):
     """One window of a walk-forward."""
 
@@ -247,10 +262,7 @@ def walk(
 ) -> Walked:  # fmt: skip
     """Search each training anew, trade its choice in the test that follows, and put the tests together."""
     plan = plan_of(request, grid, base["market.seed"])
-    first, last = rows_between(store, base["market.start"], base["market.end"])
-    rows = np.searchsorted(store.columns["s_start"], (first, last))
-    days = np.asarray(store.columns["s_day"][rows[0] : rows[1]])
-    purge = longest_hold(grid, base)
+    days, purge = days_between(store, base["market.start"], base["market.end"]), longest_hold(grid, base)
     found: list[Step] = []
     trials, cash = 0, round(base["account.starting_cash"] * 100)
     with Database(store.hash) as database, closing(engine_of(store, base, request)) as engine:

@@ -71,6 +71,9 @@ def run_optimize(args: argparse.Namespace) -> None:
         args.grid, args.method, args.trials, args.objective, args.min_trades, tuple(args.limit), args.jobs, args.engine,
         args.address, args.resume, args.coarse,
     )  # fmt: skip
+    optimizer.check_out_of_sample(
+        store, config, grid, args.walk_forward, args.windows, args.embargo, args.cross_validate
+    )
     line = ProgressLine()
     watch = (lambda _: None) if args.quiet else line
     try:

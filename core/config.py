@@ -78,6 +78,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
+def unknown(kind: str, word: str, known: Iterable[str]) -> str:
+    """'unknown grid 'clasic'; did you mean 'classic'? (there are: classic, exits)'."""
+    options = list(known)
+    return f"unknown {kind} '{word}'{suggestion(word, options)} (there are: {', '.join(options)})"
+
+
 def _number(setting: Setting, value: Any, source: str) -> float | int:
     name = setting.path
     if isinstance(value, str):
@@ -291,9 +297,13 @@ def preset_names() -> list[str]:
 def read_preset(name: str) -> dict[str, Any]:
     names = preset_names()
     if name not in names:
-        raise ConfigError(f"unknown preset '{name}'{suggestion(name, names)} (there are: {', '.join(names)})")
-    tree = read_yaml(PRESETS / "strategy" / f"{name}.yaml")
-    return {key: value for key, value in tree.items() if key != "about"}
+        raise ConfigError(unknown("preset", name, names))
+    return read_settings(PRESETS / "strategy" / f"{name}.yaml")
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Settings of a YAML file; what it says of itself under `about` is none."""
+    return {key: value for key, value in read_yaml(path).items() if key != "about"}
 
 
 def read_fuzzy(name: str) -> dict[str, Any]:
@@ -335,7 +345,7 @@ def load(
     if preset is not None:
         layers.append((f"preset {preset}", read_preset(preset)))
     if file is not None:
-        layers.append((f"--config {file}", read_yaml(Path(file))))
+        layers.append((f"--config {file}", read_settings(Path(file))))
     layers.append(("--set", assignments(sets)))
     layers.append(("command line", {k: v for k, v in (flags or {}).items() if v is not None}))
     live = {s.path: s.default for s in LIVE}

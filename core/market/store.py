@@ -197,8 +197,8 @@ def records(fields: list[Any], columns: dict[str, Any], names: dict[str, str]) -
     return frozen(table.view(np.recarray))
 
 
-def rows_between(store: Store, start: str | None, end: str | None) -> tuple[int, int]:
-    """Row range of an inclusive range of session dates; a DataError if it lies outside the store."""
+def sessions_between(store: Store, start: str | None, end: str | None) -> tuple[int, int]:
+    """Sessions [low, high) of an inclusive range of their dates; a DataError if it lies outside the store."""
     days = store.columns["s_day"]
     first, last = day_text(days[0]), day_text(days[-1])
     for name, value in (("start", start), ("end", end)):
@@ -208,4 +208,16 @@ def rows_between(store: Store, start: str | None, end: str | None) -> tuple[int,
     high = len(days) if end is None else int(np.searchsorted(days, day_number(end), side="right"))
     if low >= high:
         raise DataError(f"market '{store.name}' has no session from {start or first} to {end or last}")
+    return low, high
+
+
+def rows_between(store: Store, start: str | None, end: str | None) -> tuple[int, int]:
+    """Rows [first, last) of the same."""
+    low, high = sessions_between(store, start, end)
     return int(store.columns["s_start"][low]), int(store.columns["s_end"][high - 1])
+
+
+def days_between(store: Store, start: str | None, end: str | None) -> Any:
+    """int (S): the sessions' dates, days since 1970-01-01."""
+    low, high = sessions_between(store, start, end)
+    return np.asarray(store.columns["s_day"][low:high])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from core.market.calendar import day_text
-from core.market.store import Store, rows_between
+from core.market.store import Store, days_between
 from core.report import optimize_plots as plots
 from core.report.html import TEMPLATES, csp_hash, for_script, plotly_script
 from core.report.plots import PALETTE
@@ -31,9 +31,7 @@ BESIDE = ("net_profit", "max_drawdown", "net_profit_over_max_drawdown", "sharpe"
 
 def session_days(findings: Findings, store: Store) -> list[str]:
     base = findings.found.base
-    first, last = rows_between(store, base["market.start"], base["market.end"])
-    begin, end = np.searchsorted(store.columns["s_start"], (first, last))
-    return [day_text(day) for day in store.columns["s_day"][begin:end]]
+    return [day_text(day) for day in days_between(store, base["market.start"], base["market.end"])]
 
 
 def beside_rows(findings: Findings) -> list[list[str]]:

@@ -78,23 +78,19 @@ def yearly(returns: Any) -> float:
     return float(np.mean(returns)) / deviation * math.sqrt(SESSIONS_PER_YEAR) if deviation > 0.0 else 0.0
 
 
-def cross_validated(
-    returns: Any, days: Any, groups: int, tested: int, purge_days: int, embargo_days: int
-) -> CrossValidated:
-    """Choose by Sharpe ratio in every purged training, and put the tests together.
+def trainings_of(days: Any, groups: int, tested: int, purge_days: int, embargo_days: int) -> list[tuple[Any, Any]]:
+    """(sessions [first, one past the last) of each test, bool (S) training) of every split.
 
-    returns : float64 (sessions, trials), known throughout; days : int (sessions)
+    days : int (S) ascending, days since 1970-01-01
     ConfigError where groups are too short, or purging leaves nothing to train on.
     """
-    returns = np.asarray(returns, np.float64)
-    if not 1 <= tested < groups or len(returns) // groups < LEAST_GROUP:
+    if not 1 <= tested < groups or len(days) // groups < LEAST_GROUP:
         raise ConfigError(
-            f"cross-validation of {len(returns)} sessions in {groups} groups, {tested} of them tested; give groups of "
-            f"at least {LEAST_GROUP} sessions and test fewer than all"
+            f"cross-validation of {len(days)} sessions in {groups} groups, {tested} of them tested; give groups of at "
+            f"least {LEAST_GROUP} sessions and test fewer than all"
         )
-    bounds, splits = bounds_of(len(returns), groups), splits_of(groups, tested)
-    chosen, inside, outside = (np.zeros(len(splits)) for _ in range(3))
-    for i, split in enumerate(splits):
+    bounds, found = bounds_of(len(days), groups), []
+    for split in splits_of(groups, tested):
         tests = [bounds[group] for group in split]
         train = training_mask(days, tests, purge_days, embargo_days)
         if train.sum() < LEAST_GROUP:
@@ -102,6 +98,22 @@ def cross_validated(
                 f"cross-validation in {groups} groups: purging {purge_days} days leaves {int(train.sum())} sessions to "
                 "train on; give fewer groups"
             )
+        found.append((tests, train))
+    return found
+
+
+def cross_validated(
+    returns: Any, days: Any, groups: int, tested: int, purge_days: int, embargo_days: int
+) -> CrossValidated:
+    """Choose by Sharpe ratio in every purged training, and put the tests together.
+
+    returns : float64 (sessions, trials), known throughout; days : int (sessions)
+    ConfigError as of trainings_of.
+    """
+    returns = np.asarray(returns, np.float64)
+    bounds, splits = bounds_of(len(returns), groups), splits_of(groups, tested)
+    chosen, inside, outside = (np.zeros(len(splits)) for _ in range(3))
+    for i, (tests, train) in enumerate(trainings_of(days, groups, tested, purge_days, embargo_days)):
         part = returns[train]
         ratios = sharpe_by_column(part.sum(axis=0), (part**2).sum(axis=0), len(part))
         chosen[i] = np.argmax(ratios)

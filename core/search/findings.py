@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.config import Config
-from core.market.store import Store, rows_between
+from core.market.store import Store, days_between
 from core.overfit import deflated_sharpe
 from core.search.cross_validation import CrossValidated, cross_validated
 from core.search.grid import Grid
@@ -126,9 +126,7 @@ def ranking(findings: Findings) -> Any:
 def validated_of(findings: Findings, store: Store, groups: int, embargo_days: int) -> CrossValidated:
     """Combinatorial purged cross-validation of the search's trials; those that lost everything are left out."""
     base = findings.found.base
-    first, last = rows_between(store, base["market.start"], base["market.end"])
-    begin, end = np.searchsorted(store.columns["s_start"], (first, last))
-    days = np.asarray(store.columns["s_day"][begin:end])
+    days = days_between(store, base["market.start"], base["market.end"])
     known = findings.returns[:, np.isfinite(findings.returns).all(axis=0)]
     purge = longest_hold(findings.found.grid, base)
     return cross_validated(known, days, groups, TESTED_GROUPS, purge, embargo_days)

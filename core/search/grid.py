@@ -24,7 +24,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.config import ROOT, Config, check_together, checked, flatten, preset_names, read_yaml, suggestion
+from core.config import ROOT, Config, check_together, checked, flatten, preset_names, read_yaml, suggestion, unknown
 from core.errors import ConfigError
 from core.search.needs import why_inert
 from core.settings import BY_PATH
@@ -32,6 +32,13 @@ from core.settings import BY_PATH
 GRIDS = ROOT / "data" / "grids"
 MOST_LEVELS, MOST_COMBINATIONS = 10_000, 5_000_000
 KEYS = ("about", "preset", "method", "trials", "objective", "min_trades", "limits", "phases", "vary", "where", "set")
+WISHES = {
+    "method": (str, "a method's name"),
+    "trials": (int, "a whole number"),
+    "objective": (str, "a metric's name"),
+    "min_trades": (int, "a whole number"),
+    "limits": (list, "a list such as ['max_drawdown_pct <= 20']"),
+}
 PHASE_KEYS = ("name", "vary", "where", "set")
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "==": operator.eq, "<": operator.lt, ">": operator.gt,
@@ -90,7 +97,7 @@ def read_grid(name: str) -> Grid:
     if path.suffix not in (".yaml", ".yml"):
         names = grid_names()
         if name not in names:
-            raise ConfigError(f"unknown grid '{name}'{suggestion(name, names)} (there are: {', '.join(names)})")
+            raise ConfigError(unknown("grid", name, names))
         path = GRIDS / f"{name}.yaml"
     return parse_grid(read_yaml(path), path.stem)
 
@@ -107,7 +114,11 @@ def parse_grid(tree: Mapping[str, Any], name: str) -> Grid:
         raise ConfigError(f"grid {name}: phases is {phases!r}; give a list of phases, each with vary")
     preset = tree.get("preset")
     if preset is not None and preset not in preset_names():
-        raise ConfigError(f"grid {name}: unknown preset '{preset}'{suggestion(str(preset), preset_names())}")
+        raise ConfigError(f"grid {name}: {unknown('preset', str(preset), preset_names())}")
+    for key, (kind, words) in WISHES.items():
+        given = tree.get(key)
+        if given is not None and (not isinstance(given, kind) or isinstance(given, bool)):
+            raise ConfigError(f"grid {name}: {key} is {given!r}; give {words}")
     return Grid(
         name=name,
         about=str(tree.get("about", "")).strip(),
@@ -117,7 +128,7 @@ def parse_grid(tree: Mapping[str, Any], name: str) -> Grid:
         trials=tree.get("trials"),
         objective=tree.get("objective"),
         min_trades=tree.get("min_trades"),
-        limits=tuple(tree.get("limits", ())),
+        limits=tuple(tree.get("limits") or ()),
     )
 
 
@@ -126,7 +137,7 @@ def refuse_unknown(tree: Any, keys: Iterable[str], where: str) -> None:
         raise ConfigError(f"{where}: is {tree!r}; give a mapping with {', '.join(keys)}")
     for key in tree:
         if key not in keys:
-            raise ConfigError(f"{where}: unknown key '{key}'{suggestion(str(key), keys)}")
+            raise ConfigError(f"{where}: {unknown('key', str(key), keys)}")
 
 
 def parse_phase(tree: Any, where: str) -> Phase:

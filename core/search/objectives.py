@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from core.config import suggestion
+from core.config import unknown
 from core.errors import ConfigError
 from core.trials import METRIC, TRIAL_METRICS
 
@@ -42,7 +42,7 @@ class Wish(NamedTuple):
 def wish_of(objective: str, least_trades: int, limits: Sequence[str]) -> Wish:
     """A wish from its words; ConfigError for an unknown metric."""
     if objective not in OBJECTIVES:
-        raise ConfigError(f"unknown objective '{objective}'{suggestion(objective, OBJECTIVES)}")
+        raise ConfigError(unknown("objective", objective, OBJECTIVES))
     if least_trades < 0:
         raise ConfigError(f"least number of trades is {least_trades}; give 0 or more")
     return Wish(objective, least_trades, tuple(limit_of(text) for text in limits))
@@ -55,11 +55,10 @@ def limit_of(text: str) -> Limit:
         if found:
             break
     metric = metric.strip()
-    if not found or metric not in METRIC:
-        raise ConfigError(
-            f"limit {text!r}{suggestion(metric, METRIC)}; write a metric, <=, >=, < or >, and a number, "
-            "as 'max_drawdown_pct <= 20'"
-        )
+    if not found:
+        raise ConfigError(f"limit {text!r}; write a metric, <=, >=, < or >, and a number, as 'max_drawdown_pct <= 20'")
+    if metric not in METRIC:
+        raise ConfigError(f"limit {text!r}: {unknown('metric', metric, METRIC)}")
     try:
         return Limit(metric, sign, float(value))
     except ValueError:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from core.config import PRESETS, Config
+from core.config import PRESETS
 from core.errors import ConfigError
 from core.jit import code_hash
 from core.market.store import Store
@@ -101,12 +101,18 @@ def write_top(path: Path, top: Top) -> None:
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
-def changed_settings(config: Config) -> dict[str, Any]:
-    """Settings that are not at their defaults, the market's and data's aside: what a preset has to say."""
+def preset_settings(findings: Findings) -> dict[str, Any]:
+    """What a preset of the recommended settings has to say: all that were varied, and what is not at its default.
+
+    One that was varied stands there at its default too: beside another value in the user's own file it would be lost.
+    The market's and data's settings are left out.
+    """
+    grid, values = findings.found.grid, findings.found.recommended.values
+    searched = {path for phase in grid.phases for path in (*phase.levels, *phase.fixed)}
     return {
         path: value
-        for path, value in config.values.items()
-        if value != BY_PATH[path].default and not path.startswith(("market.", "data."))
+        for path, value in values.items()
+        if (path in searched or value != BY_PATH[path].default) and not path.startswith(("market.", "data."))
     }
 
 
@@ -125,7 +131,7 @@ def preset_text(findings: Findings, about: str) -> str:
     """The recommended settings as a preset."""
     import yaml
 
-    tree = {"about": about, **nested(changed_settings(findings.found.recommended))}
+    tree = {"about": about, **nested(preset_settings(findings))}
     return yaml.safe_dump(tree, sort_keys=False, width=110, allow_unicode=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from core.config import Config, suggestion
+from core.config import Config, unknown
 from core.errors import ConfigError
 from core.market.store import Store
 from core.search.grid import Grid
@@ -37,14 +37,15 @@ def plan_of(request: Request, grid: Grid, seed: int) -> Plan:
     """The plan of a request on a grid."""
     method = request.method or grid.method or "grid"
     if method not in METHODS:
-        raise ConfigError(f"unknown method '{method}'{suggestion(method, METHODS)} (there are: {', '.join(METHODS)})")
+        raise ConfigError(unknown("method", method, METHODS))
     least = request.min_trades if request.min_trades is not None else grid.min_trades
     wish = wish_of(
         request.objective or grid.objective or DEFAULT,
         LEAST_TRADES if least is None else least,
         request.limits or grid.limits,
     )
-    trials = request.trials or grid.trials or default_trials(method)
+    asked = request.trials if request.trials is not None else grid.trials
+    trials = default_trials(method) if asked is None else asked
     plan = Plan(method, trials, wish, seed, request.resume, request.coarse)
     check_plan(plan, grid)
     return plan

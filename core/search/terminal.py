@@ -9,7 +9,7 @@ from typing import Any
 from core.jit import ROOT
 from core.report.terminal import WIDTH
 from core.search.findings import Findings
-from core.search.outputs import Top, brief
+from core.search.outputs import Top, brief, cell
 
 SHOWN = 12
 FIGURES = ("NetProfit", "MaxDD", "Sharpe", "Trades", "WinRate")
@@ -37,7 +37,7 @@ def table_lines(top: Top) -> list[str]:
     names = [name for name in HEADS if name != "phase" or several]
     cells, seen, equal = [[HEADS[name] for name in names]], set(), 0
     for row in top.rows:
-        figures = tuple(row[places[name]] for name in FIGURES)
+        figures = tuple(cell(row[places[name]]) for name in FIGURES)
         if figures in seen:
             equal += 1
         elif len(cells) <= SHOWN:
@@ -79,8 +79,9 @@ def summary_lines(findings: Findings, top: Top, summary: dict[str, Any], folder:
     lines += [part for text in told for part in textwrap.wrap(text, WIDTH, subsequent_indent="  ")]
     rate = found.count() / found.seconds if found.seconds > 0 else 0.0
     state = "" if found.ended else "interrupted: "
+    trials = "trial" if found.count() == 1 else "trials"
     lines.append(
-        f"{state}{found.count():,} trials in {found.seconds:.1f} s ({rate:,.0f} a second), {found.resumed} resumed"
+        f"{state}{found.count():,} {trials} in {found.seconds:.1f} s ({rate:,.0f} a second), {found.resumed} resumed"
     )
     if folder is not None:
         lines.append(f"run folder: {folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder}")

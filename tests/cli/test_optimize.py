@@ -65,6 +65,19 @@ def test_it_writes_a_folder_and_says_how_much_is_luck(desk: Path, capsys: pytest
     assert manifest["logged_trials"] == 6 and manifest["settings_hash"]
 
 
+def test_what_it_recommends_runs_as_a_backtest_to_the_cent(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """best.yaml and what --apply writes are settings files as they are."""
+    run = desk / "run"
+    assert main.main(typed(desk, "--json", "--quiet", "--out", str(run), "--apply", str(desk / "mine.yaml"))) == 0
+    wanted = json.loads(capsys.readouterr().out)["recommended"]["metrics"]
+    for file in (run / "best.yaml", desk / "mine.yaml"):
+        given = ["backtest", "--market", "modelled", "--config", str(file), "--report", "none", "--quiet", "--json"]
+        assert main.main(given) == 0
+        told = json.loads(capsys.readouterr().out)
+        for key in ("net_profit", "max_drawdown", "trades"):
+            assert told[key] == pytest.approx(wanted[key], abs=1e-9), (file, key)
+
+
 def test_its_json_is_one_object(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(typed(desk, "--json", "--report", "none", "--quiet", "--resume")) == 0
     shown = capsys.readouterr()
@@ -79,14 +92,21 @@ def test_its_json_is_one_object(desk: Path, capsys: pytest.CaptureFixture[str]) 
         (["--grid", "nothing"], "unknown grid 'nothing'"),
         (["--method", "gird"], "did you mean 'grid'"),
         (["--objective", "sharp"], "did you mean 'sharpe'"),
+        (["--objective", "nothing"], "(there are: net_profit, "),
         (["--limit", "sharpe = 3"], "as 'max_drawdown_pct <= 20'"),
+        (["--limit", "sharp > 3"], "unknown metric 'sharp'; did you mean 'sharpe'?"),
         (["--jobs", "0"], "--jobs is 0"),
         (["--apply", "config.py"], "never your config.py"),
         (["--report", "pdf"], "--report is 'pdf'"),
         (["--walk-forward", "sideways"], "give anchored or rolling"),
+        (["--walk-forward", "rolling", "--windows", "500"], "give fewer --windows"),
+        (["--cross-validate", "1"], "test fewer than all"),
+        (["--cross-validate", "4", "--embargo", "-1"], "--embargo is -1"),
     ],
 )
 def test_mistakes_are_one_line(desk: Path, capsys: pytest.CaptureFixture[str], more: list[str], words: str) -> None:
+    """And are found before anything runs."""
     assert main.main(typed(desk, *more)) == 2
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith("ConfigError: ") and words in error
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("ConfigError: ") and words in lines[-1]
+    assert not any("trials/s" in line for line in lines)

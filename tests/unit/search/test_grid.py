@@ -89,6 +89,13 @@ def test_ranges_lists_and_conditions() -> None:
             {"vary": {"strategy.signals.fuzzy_iv": [0.5, 1]}},
             "no filter and no size reads the fuzzy score",
         ),
+        ({"vary": {PROFIT: [0.5]}, "trials": "many"}, "trials is 'many'; give a whole number"),
+        ({"vary": {PROFIT: [0.5]}, "trials": True}, "give a whole number"),
+        ({"vary": {PROFIT: [0.5]}, "min_trades": 1.5}, "give a whole number"),
+        ({"vary": {PROFIT: [0.5]}, "objective": 3}, "give a metric's name"),
+        ({"vary": {PROFIT: [0.5]}, "method": ["grid"]}, "give a method's name"),
+        ({"vary": {PROFIT: [0.5]}, "limits": "sharpe > 1"}, "give a list such as"),
+        ({"vary": {PROFIT: [0.5]}, "name": "mine"}, "there are: about, preset, method"),
         ({"preset": "clasic", "vary": {PROFIT: [0.5]}}, "did you mean 'classic'"),
     ],
 )

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import optimizer
-from core.config import ROOT, Config
+from core.config import ROOT, Config, load
 from core.errors import ConfigError, DataError
 from core.search import coarse_stage, outputs
 from core.search.database import Database, log_trial, packed, parts_of, unpacked
@@ -27,6 +27,7 @@ from core.search.grid import Grid, parse_grid
 from core.search.records import Found, Progress
 from core.search.terminal import HEADS, SHOWN, table_lines
 from core.search.workers import MINE, Local
+from core.settings import BY_PATH
 from core.trials import METRIC
 from tests import markets
 
@@ -243,6 +244,8 @@ def test_the_table_for_people_leaves_out_repetitions_and_is_as_wide_as_its_cells
     rows[1][1] = "entries"
     assert table_lines(outputs.Top(columns, rows[:6]))[1].split()[:2] == ["1", "exits"]
     assert not table_lines(outputs.Top(columns, []))[1:]
+    nothing = [[i + 1, "exits", 5.0, 1.0, 5.0, 0.5, None, 0, float("nan"), None] for i in range(3)]
+    assert table_lines(outputs.Top(columns, nothing))[2:] == ["left out: 2 with the figures of one above them"]
 
 
 def test_presets_are_written_and_nothing_is_overwritten(tmp_path: Path) -> None:
@@ -250,17 +253,17 @@ def test_presets_are_written_and_nothing_is_overwritten(tmp_path: Path) -> None:
     findings = findings_of(found, logged, cash_returns_of(markets.market("modelled"), found.base))
     text = outputs.preset_text(findings, "a test")
     path = outputs.apply_to(str(tmp_path / "mine.yaml"), text)
-    from core.config import load
-
-    again = load(file=str(path).replace("about", "about"), user_file=markets.NO_FILE) if "about" not in text else None
-    assert again is None and path.read_text(encoding="utf-8") == text
-    import yaml
-
-    tree = yaml.safe_load(text)
-    assert tree.pop("about") == "a test"
-    (tmp_path / "plain.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
-    loaded = load(file=str(tmp_path / "plain.yaml"), user_file=markets.NO_FILE)
-    for key, value in found.recommended.values.items():
+    assert path.read_text(encoding="utf-8") == text and text.startswith("about: a test\n")
+    # Another value of a varied setting in the user's own file is overridden, also by a default.
+    other = tmp_path / "config.py"
+    other.write_text(f"CONFIG = {{'{EXITS}.profit_frac': 0.33, 'strategy.max_positions': 9}}\n", encoding="utf-8")
+    default = BY_PATH["strategy.max_positions"].default
+    at_default = found._replace(
+        recommended=found.recommended.with_values(source="test", strategy__max_positions=default)
+    )
+    path.write_text(outputs.preset_text(findings._replace(found=at_default), "a test"), encoding="utf-8")
+    loaded = load(file=str(path), user_file=other)
+    for key, value in at_default.recommended.values.items():
         assert loaded[key] == value or key.startswith(("market.", "data.")), key
     with pytest.raises(ConfigError, match="exists already"):
         outputs.apply_to(str(path), text)
@@ -284,6 +287,7 @@ def test_plans_that_cannot_be_are_refused() -> None:
         ({"objective": "pareto"}, "--method tpe"),
         ({"jobs": 0}, "give 1 to"),
         ({"trials": -1, "method": "random"}, "--trials is -1"),
+        ({"trials": 0, "method": "random"}, "--trials is 0"),
         ({"method": "cmaes"}, "one phase"),
         ({"coarse": 5, "method": "tpe"}, "--coarse"),
         ({"coarse": 5}, "max_positions"),
