@@ -536,11 +536,16 @@ def most_adjustments(config: Config, trades: int) -> int:
     return trades * (LEGS * (parts or action in ("close_side", "close_short")) + rolls + exercised)
 
 
-def ledger_for(config: Config, market: Market, orders: int = 0) -> Ledger:
-    """Room for everything that a run of these settings, or of so many stated orders, can write."""
+def room_for(config: Config, market: Market, orders: int = 0) -> tuple[int, int, int]:
+    """(structures, adjustments, smile hedges) that a run of these settings, or of so many stated orders, can write."""
     trades = capacity(config, len(market.ses), orders)
     hedges = len(market.ses) if config["strategy.hedge.smile"] == "trade" else 0
-    return new_ledger(len(market.row.ts), trades, most_adjustments(config, trades), hedges)
+    return trades, most_adjustments(config, trades), hedges
+
+
+def ledger_for(config: Config, market: Market, orders: int = 0) -> Ledger:
+    """Room for all of that."""
+    return new_ledger(len(market.row.ts), *room_for(config, market, orders))
 
 
 def market_seen(store: Store, config: Config, always: bool = False) -> Market:

@@ -58,10 +58,10 @@ OPENED = [
 LEVEL = [  # of a structure: a target, a stop or a rule of time
     ("price", "i4"),  # cost to close at natural, cents; none of a rule of time
     ("hit", "i4"),  # first row on which it asks; IDLE where none has been seen
-    ("closed", "i4"),  # row on which what it asks for is filled; NOT_ASKED, IDLE
+    ("closed", "i4"),  # row on which what it asks for is filled; NOT_ASKED, IDLE, TOO_MANY
     ("net", "i4"),  # cents a share paid there
 ]
-MOST_OPENED = 1 << 15
+MOST_OPENED, MOST_LEVELS = 1 << 15, 1 << 24
 PLENTY = 1 << 50  # cents
 NOT_ASKED, NOTHING, TOO_MANY = -2, -1, -3
 NET, COUNT, WON, LOST_CENTS, FALL, FILLS = range(6)  # of a trial's results
@@ -74,9 +74,9 @@ class Passages(NamedTuple):
     """Structures by the row of their fill, and when each first passes the levels of a grid."""
 
     used: Any  # int64 (1): structures so far
-    opened: Any  # OPENED (MOST_OPENED)
-    following: Any  # int32 (N): the structure that a free slot opens next from a row on; NOT_ASKED, NOTHING
-    level: Any  # LEVEL (MOST_OPENED, levels): targets, then stops, then rules of time
+    opened: Any  # OPENED (M)
+    following: Any  # int32 (N): the structure that a free slot opens next from a row on; NOT_ASKED, NOTHING, TOO_MANY
+    level: Any  # LEVEL (M, levels): targets, then stops, then rules of time
     profit: Any  # float64 (A): profit_frac by level
     stop: Any  # float64 (B): stop_multiple
     dte: Any  # int64 (C): exit_dte and max_hold_days of each time rule
@@ -84,13 +84,14 @@ class Passages(NamedTuple):
 
 
 def new_passages(rows: int, profit: Any, stop: Any, dte: Any, hold: Any) -> Passages:
-    """Empty, for a market of so many rows and these levels."""
+    """Empty, for a market of so many rows and these levels; for fewer structures where the levels are many."""
     levels = len(profit) + len(stop) + len(dte)
+    most = max(min(MOST_OPENED, MOST_LEVELS // levels), 1)
     return Passages(
         used=np.zeros(1, np.int64),
-        opened=np.zeros(MOST_OPENED, dtype_of(OPENED)).view(np.recarray),
+        opened=np.zeros(most, dtype_of(OPENED)).view(np.recarray),
         following=np.full(rows, NOT_ASKED, np.int32),
-        level=np.zeros((MOST_OPENED, levels), dtype_of(LEVEL)).view(np.recarray),
+        level=np.zeros((most, levels), dtype_of(LEVEL)).view(np.recarray),
         profit=np.ascontiguousarray(profit, np.float64),
         stop=np.ascontiguousarray(stop, np.float64),
         dte=np.ascontiguousarray(dte, np.int64),
@@ -193,7 +194,8 @@ def note_opened(m, rules, limits, book, passages, r, paid, t1):
     this.cash, this.assigned = paid, assigned_row(m, limits, slot, t1)
     factor = budget_factor(rules, m.signal, book.head.order_decided)
     lost = MULTIPLIER * slot.contracts * max(slot.width - min(slot.credit, book.head.order_credit), 0)
-    this.need = int(math.ceil(lost / max(rules.max_risk_frac * factor, 1e-12))) + MULTIPLIER
+    # The budget is rounded down twice, to whole cents before and after the factor: two cents more are sure to reach it.
+    this.need = int(math.ceil((lost + 2) / max(rules.max_risk_frac * factor, 1e-12))) + MULTIPLIER
     if limits.margin != NO_MARGIN:
         this.need = max(this.need, int(math.ceil(2 * MULTIPLIER * slot.contracts * slot.width / limits.power_share)))
     set_levels(m, rules, passages, k, slot.expiry, slot.credit)
@@ -325,11 +327,9 @@ def coarse(m, rules, limits, costs, book, blank, out, shared, passages, sides, l
                 break
             row, net = (level.closed, level.net) if asks else (IDLE, 0)
             fills = mixed(mixed(mixed(fills, k), row), net)
-            if row >= this.assigned or (row == IDLE and (resting or this.end < t1)):
+            if row >= this.assigned:  # IDLE too, open when the market ends
                 trades = UNRANKED if min(this.assigned, this.end) < t1 or (asks and resting) else trades
                 break
-            if row == IDLE:
-                break  # open when the market ends
             pnl = this.cash - MULTIPLIER * rules.contracts * net - fees
             cash += pnl
             trades += 1
@@ -338,8 +338,9 @@ def coarse(m, rules, limits, costs, book, blank, out, shared, passages, sides, l
             peak = max(peak, cash)
             fall = max(fall, peak - cash)
             r = row
-            if m.ses[m.row[row].session].day < this.day + rules.min_days_between:
-                s = first_at_least(m.ses.day, 0, m.ses.shape[0], this.day + rules.min_days_between)
+            wait = max(rules.min_days_between, 1)  # one entry a day
+            if m.ses[m.row[row].session].day < this.day + wait:
+                s = first_at_least(m.ses.day, 0, m.ses.shape[0], this.day + wait)
                 r = m.ses[s].start if s < m.ses.shape[0] else t1
         results[trial, NET], results[trial, COUNT], results[trial, WON] = cash - start_cents, trades, wins
         results[trial, LOST_CENTS], results[trial, FALL], results[trial, FILLS] = lost, fall, fills

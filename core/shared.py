@@ -1,7 +1,8 @@
-"""What trials of one group share: marks of structures from their fill on, and what may be opened on a row.
+"""What trials share: marks of structures from their fill on, and what may be opened on a row.
 
 A path is a structure with its marks, laid out a session at a time by the engine's own `lay_out`, when first asked for;
-it serves every trial that opens the same legs on the same row. A candidate is what a row offers to a free slot.
+it serves every trial that opens the same legs for the same credit on the same row, of one group or of many. A candidate
+is what a row offers to a free slot.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from core.types import LEGS, MID2, NATURAL_CENTS, USABLE_ROW, dtype_of
 
 PATH = [
     ("row", "i8"),  # of the fill: its first row
-    ("expiry", "i8"),
     ("credit", "i8"),
     ("legs", "i8", (LEGS,)),
     ("stock", "i8"),
@@ -56,7 +56,7 @@ MOST_PATHS, MOST_STRETCHES, MOST_ROWS = 1 << 14, 1 << 18, 1 << 23
 
 
 class Shared(NamedTuple):
-    """What trials of one group share: paths and candidates, and the scratch of the one that is running."""
+    """What trials share: paths and candidates, and the scratch of the one that is running."""
 
     used: Any  # ROOM record
     key: Any  # int64 (K): path by hash of fill row, legs and credit, -1 empty
@@ -71,7 +71,7 @@ class Shared(NamedTuple):
     soft: Any  # uint8 (W) scratch
 
 
-def new_shared(rows: int, slots: int, width: int, candidates: bool) -> Shared:
+def new_shared(rows: int, slots: int, width: int) -> Shared:
     """Empty, for a market of so many rows, at most `width` a session, and so many structures at a time."""
     used = np.zeros(1, dtype_of(ROOM)).view(np.recarray)
     return Shared(
@@ -82,7 +82,7 @@ def new_shared(rows: int, slots: int, width: int, candidates: bool) -> Shared:
         mid2=np.zeros(MOST_ROWS, np.int32),
         natural=np.zeros(MOST_ROWS, np.int32),
         usable=np.zeros(MOST_ROWS, np.uint8),
-        candidate=np.zeros(rows if candidates else 0, dtype_of(CANDIDATE)).view(np.recarray),
+        candidate=np.zeros(rows, dtype_of(CANDIDATE)).view(np.recarray),
         lane=np.zeros(slots, dtype_of(LANE)).view(np.recarray),
         marks=np.zeros(width, np.int64),
         soft=np.zeros(width, np.uint8),
@@ -134,7 +134,7 @@ def new_path(m, shared, slot, r, room):
     if n >= shared.path.shape[0] - 1 or shared.used.stretches + room > shared.stretch.shape[0]:
         return -1
     path = shared.path[n]
-    path.row, path.expiry, path.credit, path.session, path.stock = r, slot.expiry, slot.credit, s, slot.stock
+    path.row, path.credit, path.session, path.stock = r, slot.credit, s, slot.stock
     for leg in range(LEGS):
         path.legs[leg] = slot.legs[leg]
     path.first, path.room, path.laid, path.last_mid2 = shared.used.stretches, room, 0, slot.last_mid2

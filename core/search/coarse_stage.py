@@ -17,7 +17,7 @@ from core.portfolio import new_book
 from core.search.evaluate import Evaluator, Group, Hasher, Task, is_followed, shares_candidates
 from core.search.objectives import DEFAULT, Wish
 from core.shared import new_shared
-from core.types import FRACTION, LEGS, NATURAL, NO_SCALE, Costs, Limits, Rules, record_of
+from core.types import FRACTION, LEGS, NATURAL, NO_SCALE, record_of
 from strategies.structures import STRUCTURES
 
 WORTH_SHARING = 500  # trials of a group from which on looking for equal ones is cheaper than running them
@@ -43,18 +43,23 @@ class Ranked(NamedTuple):
         return int((self.results[:, COUNT] == UNRANKED).sum())
 
 
-def why_not(rules: Rules, limits: Limits, costs: Costs) -> str | None:
-    """What the coarse stage cannot follow in these settings, or None."""
+def why_not(evaluator: Evaluator, group: Group) -> str | None:
+    """What the coarse stage cannot follow in a group's trials on this market, or None."""
+    rules, limits, costs = group.rules, group.limits, group.costs
+    others = [name for name, column in group.free.items() if name not in EXITS and len(set(column)) > 1]
+    falling = costs.interest and bool((evaluator.market.ses.rate < 0.0).any())
     caps = limits._replace(margin=0, power_share=0.0, shock_vol=0.0, drawdown_rest=0, losses_rest=0, kill_from=-1,
                            early_exercise=0, assigned_share=0.0, pin_band=0, halt_closes=0)  # fmt: skip
     reasons = (
+        (bool(others), ", ".join(sorted(others))),
+        (falling, "interest at a negative rate"),
         (rules.max_positions != 1, "strategy.max_positions is above 1"),
         (not is_followed(rules, limits) or not shares_candidates(rules), "rules that depend on more than prices"),
         (rules.trail_from > 0.0, "strategy.exits.trail_from"),
         (rules.stop_on != NATURAL or rules.stop_scale != NO_SCALE, "stop_on mid or a scaled stop"),
         (rules.kelly_frac > 0.0 or rules.wait_after_exit > 0 or rules.wait_after_loss > 0, "what earlier results ask"),
         (rules.max_new_per_day > 1, "several entries a day"),
-        (any(value > 0 for value in caps if value is not None) or limits.kill_from >= 0, "caps and halts of risk.*"),
+        (any(value > 0 for value in caps) or limits.kill_from >= 0, "caps and halts of risk.*"),
         (costs.order_type != FRACTION or costs.spread_multiple != 1.0 or costs.free_close > 0, "costs of this kind"),
     )
     return next((text for wrong, text in reasons if wrong), None)
@@ -64,11 +69,9 @@ def rank(evaluator: Evaluator, task: Task) -> Ranked:
     """Every trial's closed trades; ConfigError where the coarse stage cannot follow the settings."""
     results = np.full((len(task.rows), len(RESULTS)), UNRANKED, np.int64)
     for group in evaluator.groups(task):
-        other = set(group.free) - set(EXITS)
-        text = why_not(group.rules, group.limits, group.costs)
-        if other or text is not None:
-            names = ", ".join(sorted(other))
-            raise ConfigError(f"--coarse follows targets, stops and time exits alone; here are {text or names}")
+        text = why_not(evaluator, group)
+        if text is not None:
+            raise ConfigError(f"--coarse follows targets, stops and time exits alone; here are {text}")
         results[group.members] = rank_group(evaluator, group)
     return Ranked(tuple(map(Hasher(evaluator.base.values, task.paths).of, task.rows)), results)
 
@@ -77,9 +80,7 @@ def leaders(evaluator: Evaluator, task: Task) -> Any:
     """int64 (n): the first trial of the task that has the same ledger; its own place where that cannot be told."""
     found = np.arange(len(task.rows))
     for group in evaluator.groups(task):
-        if len(group.members) < WORTH_SHARING or set(group.free) - set(EXITS):
-            continue
-        if why_not(group.rules, group.limits, group.costs) is None:
+        if len(group.members) >= WORTH_SHARING and why_not(evaluator, group) is None:
             results = rank_group(evaluator, group)
             known = results[:, COUNT] != UNRANKED
             _, first, same = np.unique(results[known], axis=0, return_index=True, return_inverse=True)
@@ -104,7 +105,7 @@ def rank_group(
     rows = len(market.row)
     shared = evaluator.shared_for(1, market, group)
     if not len(shared.candidate):
-        shared = new_shared(rows, 1, evaluator.width, True)
+        shared = new_shared(rows, 1, evaluator.width)
     passages = new_passages(rows, profit, stop, rules_of_time[:, 0], rules_of_time[:, 1])
     structure = STRUCTURES[group.values["strategy.structure"]]
     sides = np.array([structure.use_put, structure.use_put, structure.use_call, structure.use_call], np.int64)

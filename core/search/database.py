@@ -26,7 +26,10 @@ from core.report.folder import reports_folder
 from core.trials import TRIAL_METRICS
 
 FORM = 2  # of the rows; part of the code's hash
-SOURCES = ("core/search/evaluate.py", "core/search/views.py", "core/report/measure.py")
+SOURCES = (
+    "optimizer.py", "core/search/coarse_stage.py", "core/search/evaluate.py", "core/search/views.py",
+    "core/report/measure.py",
+)  # fmt: skip
 TABLES = """
 create table if not exists by_hand (store text, settings text, primary key (store, settings)) without rowid;
 create table if not exists finished (
@@ -41,7 +44,7 @@ WAIT_SECONDS = 30.0
 
 @cache
 def results_hash() -> str:
-    """Changes with whatever could change a trial's figures: kernels, tables of fees, rules and events, this package."""
+    """Changes with whatever could change a trial's figures: kernels, tables of fees, rules and events, SOURCES."""
     digest = hashlib.sha256(f"{FORM} {code_hash()} {NO_JIT} {TRIAL_METRICS}".encode())
     for path in [*(ROOT / name for name in SOURCES), *sorted(PRESETS.rglob("*.yaml"))]:
         digest.update(path.read_bytes())

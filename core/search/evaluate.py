@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backtest_engine import capacity, check_market, ledger_for, run_rows, script_of, slots_of
+from backtest_engine import check_market, room_for, run_rows, script_of, slots_of
 from core.config import Config, part_of, read_fees
 from core.costs import costs_from
 from core.market.store import Store, depth_of, frozen, market_of, rows_between
-from core.portfolio import new_book
+from core.portfolio import new_book, new_ledger
 from core.report.measure import cash_returns_between
 from core.risk_manager import limits_from
 from core.search.views import Views
@@ -148,7 +148,7 @@ class Evaluator:
         self.width = int((self.market.ses.end - self.market.ses.start).max())
         self.shared: Any = None
         self.candidates_of: Any = None
-        self.ledgers: dict[tuple[int, bool], Ledger] = {}
+        self.ledgers: dict[tuple[int, int, int], Ledger] = {}
         self.hashers: dict[tuple[str, ...], Hasher] = {}
 
     def evaluate(self, task: Task) -> Outcome:
@@ -216,11 +216,10 @@ class Evaluator:
     def ledger(self, group: Group, positions: int) -> Ledger:
         """Room for a run of any of a group's trials; written over by the next."""
         config = Config({**group.values, "strategy.max_positions": positions}, {})
-        parts = is_followed(group.rules, group.limits)
-        key = (capacity(config, len(self.market.ses), 0), parts)
-        if key not in self.ledgers:
-            self.ledgers = {key: ledger_for(config, self.market)}
-        out = self.ledgers[key]
+        room = room_for(config, self.market)
+        if room not in self.ledgers:
+            self.ledgers = {room: new_ledger(len(self.market.row), *room)}
+        out = self.ledgers[room]
         out.t_int[:] = 0
         return out
 
@@ -245,7 +244,7 @@ class Evaluator:
     def shared_for(self, slots: int, market: Market, group: Group) -> Any:
         """What trials share: paths stay from group to group, candidates while the entries stay the same."""
         if self.shared is None or len(self.shared.lane) < slots:
-            self.shared = new_shared(len(self.market.row), slots, self.width, True)
+            self.shared = new_shared(len(self.market.row), slots, self.width)
             self.candidates_of = None
         if len(group.members) == 1 or not shares_candidates(group.rules):
             return self.shared._replace(candidate=self.shared.candidate[:0])

@@ -26,7 +26,7 @@ def warm() -> None:
     market, config = empty_market(), load(user_file=ROOT / "no user settings")
     rules, limits = rules_from(config.values), limits_from(config.values)
     costs = record_of(costs_from(config.values, fees_by_name("none"), LEGS))
-    book, blank, out, shared = new_book(0, 1, 2), new_book(0, 1, 2), new_ledger(2, 1), new_shared(2, 1, 2, True)
+    book, blank, out, shared = new_book(0, 1, 2), new_book(0, 1, 2), new_ledger(2, 1), new_shared(2, 1, 2)
     chain, worst = scratch_for(2, 1)
     sweep(
         market, repeated(rules, 0), repeated(limits, 0), costs, book, blank, out, shared, 0, 1, np.zeros(0, np.int64),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,15 @@ import pytest
 from backtest_engine import run
 from core import coarse
 from core.coarse import COUNT, FILLS, NET, UNRANKED, WON
+from core.config import load
 from core.errors import ConfigError
+from core.market.build import Daily
 from core.market.catalog import open_market
 from core.search import coarse_stage
 from core.search.coarse_stage import leaders, rank, survivors
 from core.search.evaluate import Evaluator, Task
 from core.search.objectives import DEFAULT, wish_of
+from core.trials import METRIC
 from core.types import T
 from tests import markets
 from tests.laws.test_every_setting_acts import ACTS
@@ -38,6 +42,14 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "fraction": ("table", {"costs__fill": "fraction", "costs__fraction": 0.4, "costs__fees": "classic"}),
     "three contracts": ("table", {"strategy__size__contracts": 3}),
     "weekly": ("modelled", {"strategy__entry__schedule": "weekly"}),
+    "ladder of one a day": (
+        "table",
+        {
+            "strategy__entry__schedule": "ladder",
+            "strategy__entry__ladder_days": 0,
+            "strategy__entry__max_new_per_day": 1,
+        },
+    ),
     "modelled": ("modelled", {}),
     "carried": ("carried", {}),
     "put spread": ("table", {"strategy__structure": "put_spread"}),
@@ -118,6 +130,60 @@ def test_no_room_is_made_good_or_said(name: str, monkeypatch: pytest.MonkeyPatch
     assert not known.all() and np.array_equal(few[known, :FILLS], want[known, :FILLS])
 
 
+def test_a_budget_that_is_rounded_twice_is_not_overestimated() -> None:
+    """A hundredth of a per cent, scaled by volatility: cash around what one contract needs, in steps of ten dollars."""
+    store = markets.market("years")
+    config = load(
+        user_file=markets.NO_FILE,
+        flags={
+            "market.name": store.name,
+            "market.start": "2020-02-03",
+            "market.end": "2020-02-06",
+            "strategy.max_positions": 1,
+            "strategy.entry.dte_min": 14,
+            "strategy.entry.dte_target": 30,
+            "strategy.entry.wing_width": 2.0,
+            "strategy.entry.min_credit_vs_median": 0.2,
+            "strategy.entry.schedule": "weekly",
+            "strategy.size.max_risk_frac": 0.0001,
+            "strategy.size.vol_floor": 0.3,
+            "strategy.size.vol_low": 0.0,
+            "strategy.size.vol_high": 0.01,
+            "strategy.exits.exit_dte": 0,
+            "risk.margin": "none",
+        },
+    )
+    task = Task(FEW, ((0.5, 1), (0.6, 1)))
+    told = traded = 0
+    for cash in range(5_433_330, 5_434_330, 10):
+        own = config.with_values(account__starting_cash=float(cash))
+        evaluator = Evaluator(store, own)
+        results = rank(evaluator, task).results
+        figures = evaluator.evaluate(task).figures
+        traded += figures[0, METRIC["trades"]] > 0
+        for found, full in zip(results, figures, strict=True):
+            if found[COUNT] != UNRANKED:
+                told += 1
+                assert (found[COUNT], found[NET]) == (full[METRIC["trades"]], round(full[METRIC["net_profit"]] * 100))
+    assert told > 20 and traded > 20
+
+
+def test_settings_that_are_the_same_for_all_are_no_hindrance() -> None:
+    """An earlier phase's choice, or `set` in a grid: a column that does not vary."""
+    store = markets.market("table")
+    config = markets.config_of(market__name=store.name, **{**ALONE, "strategy__max_positions": 3})
+    task = task_of()
+    constant = Task((*task.paths, "strategy.max_positions"), tuple((*row, 1) for row in task.rows))
+    alone = Evaluator(store, markets.config_of(market__name=store.name, **ALONE))
+    assert np.array_equal(rank(Evaluator(store, config), constant).results, rank(alone, task).results)
+
+
+def test_many_levels_take_no_more_room() -> None:
+    levels = np.arange(20_000)
+    many = coarse.new_passages(10, levels / 20_000, levels / 20_000, levels, levels)
+    assert many.level.size <= coarse.MOST_LEVELS and len(many.opened) == len(many.level) > 0
+
+
 FEW = ("strategy.exits.profit_frac", "strategy.exits.max_hold_days")
 
 
@@ -164,6 +230,16 @@ def test_it_says_what_it_cannot_follow() -> None:
         config = markets.config_of(market__name=store.name, **{**ALONE, **changes})
         with pytest.raises(ConfigError, match=word):
             rank(Evaluator(store, config), task_of())
+
+
+def test_interest_at_a_negative_rate_is_not_followed(tmp_path: Path) -> None:
+    """It takes cash that the walk from trade to trade does not see leave."""
+    tape = markets.table_tape("falling", seed=5)
+    rates = dict.fromkeys(tape.sessions.day.tolist(), -0.05)
+    store = markets.stored(tape._replace(daily=Daily({}, {}, rates)), tmp_path)
+    config = markets.config_of(market__name=store.name, **{**ALONE, "account__cash_yield": "tbill"})
+    with pytest.raises(ConfigError, match="negative rate"):
+        rank(Evaluator(store, config), task_of())
 
 
 def test_the_best_survive_and_so_does_what_cannot_be_told() -> None:

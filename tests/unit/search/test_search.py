@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import optimizer
+from backtest_engine import ledger_for
 from core.config import ROOT, Config, load
 from core.errors import ConfigError, DataError
 from core.search import coarse_stage, outputs
@@ -73,6 +74,19 @@ def files_of(found: Found, logged: int, folder: Path) -> dict[str, bytes]:
     folder.mkdir()
     outputs.write_search(folder, findings, outputs.top_of(findings), {"run": "x"}, outputs.summary_value(findings))
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_ledger_has_room_for_whatever_its_group_can_write() -> None:
+    """Groups that open as many structures may adjust them more or less often."""
+    base = markets.config_of(market__name="modelled")
+    evaluator = Evaluator(markets.market("modelled"), base)
+    paths = ("strategy.manage.tested_action", "strategy.manage.max_rolls", "strategy.exits.scope")
+    task = Task(paths, (("close_all", 20, "whole"), ("roll_untested", 20, "whole"), ("close_all", 20, "side")))
+    for group in evaluator.groups(task):
+        wanted = ledger_for(Config(dict(group.values), {}), evaluator.market)
+        out = evaluator.ledger(group, group.rules.max_positions)
+        for mine, own in zip(out, wanted, strict=True):
+            assert np.shape(mine) == np.shape(own)
 
 
 def test_the_number_of_workers_changes_no_byte(tmp_path: Path) -> None:
