@@ -223,8 +223,19 @@ def check_out_of_sample(
     days, purge = days_between(store, base["market.start"], base["market.end"]), longest_hold(grid, base)
     if kind is not None:
         walk_forward(days, kind, windows, purge, embargo_days)
+    if groups is not None and len(grid.phases) > 1:
+        raise ConfigError(
+            f"--cross-validate is for grids of one phase; {grid.name} has {len(grid.phases)}, and the later ones begin "
+            "with what the tested sessions chose"
+        )
     if groups is not None:
         trainings_of(days, groups, TESTED_GROUPS, purge, embargo_days)
+
+
+def logged(store: Store) -> int:
+    """Settings tried on a market by now, by hand and by every search."""
+    with Database(store.hash) as database:
+        return database.logged()
 
 
 class Step(NamedTuple):

@@ -81,6 +81,7 @@ def run_optimize(args: argparse.Namespace) -> None:
         walked = None
         if args.walk_forward is not None and found.ended:
             walked = optimizer.walk(store, config, grid, request, args.walk_forward, args.windows, args.embargo, watch)
+            logged = optimizer.logged(store)
     finally:
         line.close()
     if not found.phases:
@@ -115,7 +116,9 @@ def show_search(
 
         write_optimize(folder, findings, top, summary, store, walked, validated)
     lines = summary_lines(findings, top, summary, folder, store.manifest.get("quotes", "real"))
-    if args.apply is not None:
+    if args.apply is not None and (findings.recommended < 0 or not found.ended):
+        lines.append(f"preset not written: {'no trial counted' if found.ended else 'the search was interrupted'}")
+    elif args.apply is not None:
         target = outputs.apply_to(args.apply, outputs.preset_text(findings, outputs.about_of(findings)))
         lines.append(f"preset written: {target}")
     show(args, {"run_id": run_id, "folder": str(folder), **summary}, lines)

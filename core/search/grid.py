@@ -24,8 +24,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.config import ROOT, Config, check_together, checked, flatten, preset_names, read_yaml, suggestion, unknown
+from core.config import Config, check_together, checked, flatten, preset_names, read_yaml, suggestion, unknown
 from core.errors import ConfigError
+from core.jit import ROOT
 from core.search.needs import why_inert
 from core.settings import BY_PATH
 
@@ -145,8 +146,11 @@ def parse_phase(tree: Any, where: str) -> Phase:
     vary = flatten_levels(tree.get("vary"), where)
     if not vary:
         raise ConfigError(f"{where}: varies nothing; give vary: {{path: [values]}}")
-    levels = {path: levels_of(path, given, where) for path, given in vary.items()}
-    fixed = {path: checked(path, value, where) for path, value in flatten(tree.get("set", {}), where).items()}
+    levels = {path: levels_of(path, values, where) for path, values in vary.items()}
+    given = tree.get("set") or {}
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{where}: set is {given!r}; give a mapping of settings to values")
+    fixed = {path: checked(path, value, where) for path, value in flatten(given, where).items()}
     for path in fixed:
         if path in levels:
             raise ConfigError(f"{where}: {path} is varied and set; leave one out")
@@ -193,7 +197,7 @@ def spread(path: str, given: Mapping[str, Any], where: str) -> list[Any]:
         low, high = float(given["from"]), float(given["to"])
         count = int(given["count"]) if "count" in given else int((high - low) / float(given["step"]) + 1e-9) + 1
         step = (high - low) / (count - 1) if "count" in given and count > 1 else float(given.get("step", 0.0))
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+    except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError):
         raise ConfigError(f"{where}: {path} is {dict(given)}; give {{from: a, to: b, step: c}} or count: n") from None
     if not 1 <= count <= MOST_LEVELS or high < low:
         raise ConfigError(f"{where}: {path} is {dict(given)}; that makes {count} levels, give 1 to {MOST_LEVELS}")

@@ -57,6 +57,8 @@ def check_plan(plan: Plan, grid: Grid) -> None:
         raise ConfigError("objective pareto (net profit against drawdown) is for --method tpe")
     if plan.coarse < 0 or (plan.coarse and plan.method in ("tpe", "cmaes")):
         raise ConfigError("--coarse keeps 1 or more trials, of --method grid, random or sobol")
+    if plan.coarse and plan.wish.limits:
+        raise ConfigError("--coarse ranks by closed trades, before limits can be told; leave out one of the two")
     if plan.trials < 1:
         raise ConfigError(f"--trials is {plan.trials}; give 1 or more")
     if plan.method == "cmaes" and len(grid.phases) > 1:

@@ -74,7 +74,8 @@ def summary_lines(findings: Findings, top: Top, summary: dict[str, Any], folder:
     if asked:
         told.append(
             f"coarse: {asked - unranked:,} of {asked:,} ranked by closed trades, the best {found.plan.coarse:,} run in "
-            f"full; so were {unranked:,} that only a full run can tell"
+            f"full; so were {unranked:,} that only a full run can tell; plateau, robustness, PBO and importances are "
+            "of these alone: steps that rank worse count as not tried"
         )
     lines += [part for text in told for part in textwrap.wrap(text, WIDTH, subsequent_indent="  ")]
     rate = found.count() / found.seconds if found.seconds > 0 else 0.0

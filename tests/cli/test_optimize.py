@@ -78,6 +78,24 @@ def test_what_it_recommends_runs_as_a_backtest_to_the_cent(desk: Path, capsys: p
             assert told[key] == pytest.approx(wanted[key], abs=1e-9), (file, key)
 
 
+def test_nothing_is_applied_where_nothing_is_recommended(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = typed(desk, "--quiet", "--report", "none", "--min-trades", "9999", "--apply", str(desk / "mine.yaml"))
+    assert main.main(given) == 0
+    assert "preset not written: no trial counted" in capsys.readouterr().out
+    assert not (desk / "mine.yaml").exists()
+
+
+def test_windows_of_a_walk_forward_count_as_tries(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Those of the very run that prints the verdict: the same command again counts no more."""
+    markets.market("years")
+    walked = ("--json", "--quiet", "--report", "none", "--walk-forward", "anchored", "--windows", "2")
+    told = []
+    for _ in range(2):
+        assert main.main(typed(desk, "--market", "years", *walked)) == 0
+        told.append(json.loads(capsys.readouterr().out)["luck"]["logged_trials"])
+    assert told[0] == told[1] >= 6 + 2 * 6
+
+
 def test_its_json_is_one_object(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(typed(desk, "--json", "--report", "none", "--quiet", "--resume")) == 0
     shown = capsys.readouterr()
@@ -101,6 +119,8 @@ def test_its_json_is_one_object(desk: Path, capsys: pytest.CaptureFixture[str]) 
         (["--walk-forward", "sideways"], "give anchored or rolling"),
         (["--walk-forward", "rolling", "--windows", "500"], "give fewer --windows"),
         (["--cross-validate", "1"], "test fewer than all"),
+        (["--cross-validate", "8", "--grid", "classic"], "grids of one phase"),
+        (["--coarse", "5", "--limit", "trades >= 3"], "leave out one of the two"),
         (["--cross-validate", "4", "--embargo", "-1"], "--embargo is -1"),
     ],
 )

@@ -76,6 +76,8 @@ def test_ranges_lists_and_conditions() -> None:
         ({"vary": {PROFIT: {"from": 0.5, "to": 0.2, "step": 0.1}}}, "give 1 to"),
         ({"vary": {PROFIT: {"from": 0.5, "until": 0.9}}}, "unknown key 'until'"),
         ({"vary": {PROFIT: []}}, "give a list, or a range"),
+        ({"vary": {PROFIT: {"from": 0.2, "to": float("inf"), "step": 0.1}}}, "give {from: a"),
+        ({"vary": {PROFIT: [0.5]}, "set": [7]}, "set is [7]; give a mapping"),
         ({"vary": {}}, "varies nothing"),
         ({"vary": {PROFIT: [0.5]}, "set": {PROFIT: 0.4}}, "varied and set"),
         ({"vary": {PROFIT: [0.5]}, "where": ["profit > 3"]}, "unknown setting 'profit'"),
