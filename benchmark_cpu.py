@@ -47,7 +47,8 @@ from core.report.folder import versions
 from core.risk_manager import limits_from
 from core.search.coarse_stage import rank_group
 from core.search.evaluate import Evaluator, Task
-from core.search.grid import parse_grid, read_grid, space_of
+from core.search.grid import parse_grid, read_grid
+from core.search.space import Space
 from core.search.workers import Local
 from core.trials import METRIC
 from core.types import LEGS, T, record_of
@@ -232,7 +233,7 @@ STRUCTURES_TRIED = {
 
 def task_of(vary: dict[str, list[Any]], base: Config) -> Task:
     """A grid as one task."""
-    space = space_of(parse_grid({"vary": vary}, "benchmark").phases[0], base)
+    space = Space(parse_grid({"vary": vary}, "benchmark").phases[0], base)
     return Task(space.paths, tuple(space.rows))
 
 
@@ -270,7 +271,7 @@ def coarse_case(store: Store, repeats: int) -> dict[str, float]:
     """Trials per second of the coarse stage on the exits of data/grids/exits.yaml: tables at hand, and from nothing."""
     base = workload(1).with_values(source="benchmark", strategy__entry__schedule="daily", strategy__entry__dte_min=30)
     evaluator = Evaluator(store, base)
-    space = space_of(read_grid("exits").phases[0], base)
+    space = Space(read_grid("exits").phases[0], base)
     group = evaluator.groups(Task(space.paths, tuple(space.rows)))[0]
     timed: list[float] = []
     results = rank_group(evaluator, group, lambda walk: timed.append(best_seconds(walk, repeats)))

@@ -19,6 +19,7 @@ This file puts the parser together, calls one command (commands/*) and is the on
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import sys
 import traceback
@@ -30,12 +31,13 @@ from commands.pricing import add_pricing_parsers, run_calibrate, run_price
 from commands.runs import add_run_parsers, run_explain, run_lookahead
 from commands.search import add_optimize_parser, run_optimize
 from commands.stress import add_stress_parser, run_stress
-from core.errors import QuantorError
+from core.errors import DataError, QuantorError
 from core.live.cli import add_parsers as add_live_parsers
 from core.report import cli as report_cli
 from core.report.completion import SHELLS, completion
 
 INTERRUPTED = 130
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # told without the name of the file
 
 
 def build_parser() -> Parser:
@@ -127,6 +129,13 @@ def main(argv: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader went away: nothing more to say
         return 0
+    except OSError as error:
+        if error.filename is None and error.errno not in DISK:
+            raise
+        if debug:
+            traceback.print_exc()
+        print(f"DataError: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+        return DataError.exit_code
 
 
 if __name__ == "__main__":

@@ -27,13 +27,14 @@ from core.search.cross_validation import trainings_of
 from core.search.database import Database
 from core.search.evaluate import Hasher, Outcome, Task
 from core.search.findings import TESTED_GROUPS, longest_hold
-from core.search.grid import Grid, Phase, Space, check_acts, space_of
+from core.search.grid import Grid, Phase, Row
 from core.search.methods import ROUND, Suggester, sampled
 from core.search.objectives import PARETO, scores
-from core.search.records import Found, Gathered, PhaseFound, Plan, Progress, Row
-from core.search.request import Request, engine_of, plan_of
-from core.search.robustness import ground_of, plateau
-from core.search.windows import Drift, Window, drift, efficiency, stitched, walk_forward
+from core.search.records import Coarse, Found, Gathered, PhaseFound, Plan, Progress, levels_of_rows
+from core.search.request import OutOfSample, Request, engine_of, plan_of
+from core.search.robustness import Ground, ground_of, neighbours, plateau
+from core.search.space import Space, changed, check_acts, check_ahead
+from core.search.windows import KINDS, Drift, Window, drift, efficiency, stitched, walk_forward
 from core.search.workers import TrialEngine
 from core.trials import METRIC
 
@@ -49,18 +50,26 @@ class Search:
         self.plan, self.watch = plan, watch
         self.began = time.monotonic()
         self.done = self.total = self.resumed = 0
-        self.coarse = (0, 0)
+        self.coarse = Coarse(0, 0, 0)
         self.best: float | None = None
         self.ended = True
         self.hasher_of = cache(lambda paths: Hasher(self.base.values, paths))
 
     def run(self, grid: Grid) -> Found:
-        """All phases. Ctrl-C ends it with what is done: `ended` says so."""
+        """All phases. Ctrl-C, or a phase that cannot run from what was chosen, ends it with what is done."""
+        check_ahead(grid, changed(self.base, dict(self.plan.fixed), "phase"))
         chosen = dict(self.plan.fixed)
         phases: list[PhaseFound] = []
+        failure: ConfigError | None = None
         self.total = self.expected(grid)
         for phase in grid.phases:
-            found = self.run_phase(phase, chosen)
+            try:
+                found = self.run_phase(phase, chosen)
+            except ConfigError as error:
+                if not phases:
+                    raise
+                self.ended, failure = False, error
+                break
             if found is not None:
                 phases.append(found)
                 if found.chosen >= 0:
@@ -68,10 +77,11 @@ class Search:
             if not self.ended:
                 break
         fixed = dict(self.plan.fixed)
-        changes = {path.replace(".", "__"): value for path, value in chosen.items() if path not in fixed}
-        recommended = self.base.with_values(source="recommended", **changes)
+        recommended = changed(self.base, {p: v for p, v in chosen.items() if p not in fixed}, "recommended")
         seconds = time.monotonic() - self.began
-        return Found(grid, self.base, self.plan, phases, recommended, self.ended, self.resumed, seconds, self.coarse)
+        return Found(
+            grid, self.base, self.plan, phases, recommended, self.ended, self.resumed, seconds, self.coarse, failure
+        )
 
     def expected(self, grid: Grid) -> int:
         """How many trials the search will have: of phases that begin where others end, as far as it can be told."""
@@ -85,30 +95,46 @@ class Search:
 
     def run_phase(self, phase: Phase, chosen: dict[str, Any]) -> PhaseFound | None:
         """One phase beside what the earlier ones chose; None where Ctrl-C came before its first trial ended."""
-        here = self.base.with_values(source="phase", **{path.replace(".", "__"): v for path, v in chosen.items()})
-        space = space_of(phase, here)
-        check_acts(phase, space, here)
+        here = changed(self.base, chosen, "phase")
+        space = Space(phase, here)
+        check_acts(space, here)
         before = {path: value for path, value in chosen.items() if path not in space.paths}
         paths = (*before, *space.paths)
         head = tuple(before.values())
         if self.plan.method in ("tpe", "cmaes"):
-            got = self.suggested(phase, space, paths, head)
-        else:
-            rows = [(*head, *row) for row in sampled(phase, space, self.plan.method, self.plan.trials, self.plan.seed)]
-            got = Gathered(self.coarsely(paths, rows) if self.plan.coarse else rows)
-            self.collect(phase.name, paths, got, list(range(len(got.rows))))
+            return self.finished(phase, paths, self.suggested(space, paths, head))
+        rows = [(*head, *row) for row in sampled(space, self.plan.method, self.plan.trials, self.plan.seed)]
+        if self.plan.coarse:
+            return self.coarsely(phase, paths, rows)
+        got = Gathered(rows)
+        self.collect(phase.name, paths, got, list(range(len(rows))))
         return self.finished(phase, paths, got)
 
-    def coarsely(self, paths: tuple[str, ...], rows: list[Row]) -> list[Row]:
-        """The rows that their closed trades rank first, and those that only a full run can tell."""
+    def coarsely(self, phase: Phase, paths: tuple[str, ...], rows: list[Row]) -> PhaseFound | None:
+        """In full: what closed trades rank first, what only a full run can tell, and all a step from the best of them.
+
+        Those steps are what a plateau is told by; beside the best without them, only what ranks well would lie.
+        """
         ranked = rank(self.engine.evaluator, Task(paths, tuple(rows)))
         self.database.keep_ranked(ranked.hashes)
         kept = survivors(ranked, self.plan.wish, self.plan.coarse)
-        self.coarse = (self.coarse[0] + len(rows), self.coarse[1] + ranked.unranked())
         self.total += len(kept) - len(rows)
-        return [rows[i] for i in kept]
+        got = Gathered([rows[i] for i in kept])
+        self.collect(phase.name, paths, got, list(range(len(kept))))
+        ground, beside = ground_of(levels_of_rows(phase, paths, rows)), list[int]()
+        if self.ended:
+            score = scores(self.plan.wish, got.figures)
+            best = np.argsort(-score, kind="stable")[: min(self.plan.coarse, int(np.isfinite(score).sum()))]
+            beside = np.setdiff1d(neighbours(ground, np.array(kept)[best]), kept).tolist()
+            self.total += len(beside)
+            self.collect(phase.name, paths, got, got.more([rows[i] for i in beside]))
+        told = Coarse(len(rows), ranked.unranked(), len(beside))
+        self.coarse = Coarse(*(a + b for a, b in zip(self.coarse, told, strict=True)))
+        return self.finished(phase, paths, got, ground.at(np.array([*kept, *beside])[got.done()]))
 
-    def finished(self, phase: Phase, paths: tuple[str, ...], got: Gathered) -> PhaseFound | None:
+    def finished(
+        self, phase: Phase, paths: tuple[str, ...], got: Gathered, ground: Ground | None = None
+    ) -> PhaseFound | None:
         kept = got.done()
         if not len(kept):
             return None
@@ -118,21 +144,21 @@ class Search:
         figures = got.figures[kept]
         score = scores(self.plan.wish, figures)
         found = PhaseFound(phase, paths, rows, hashes, figures, equity, ledger, score, -1)
-        ground = ground_of(found.levels())
+        ground = ground or ground_of(found.levels())
         return found._replace(chosen=plateau(ground, score), ground=ground)
 
-    def suggested(self, phase: Phase, space: Space, paths: tuple[str, ...], head: Row) -> Gathered:
+    def suggested(self, space: Space, paths: tuple[str, ...], head: Row) -> Gathered:
         """Rounds of suggestions, each told before the next is asked for."""
         both = self.plan.wish.objective == PARETO
-        suggester = Suggester(phase, space, self.plan.method, both, self.plan.seed)
+        suggester = Suggester(space, self.plan.method, both, self.plan.seed)
         got = Gathered([])
-        wanted = min(self.plan.trials, len(space.rows))
+        wanted = min(self.plan.trials, len(space.rows) if space.is_listed else space.size)
         while len(got.rows) < wanted and self.ended:
             asked = suggester.ask(min(ROUND, wanted - len(got.rows)))
             if not asked:
                 break
             places = got.more([(*head, *row) for _, row in asked])
-            self.collect(phase.name, paths, got, places)
+            self.collect(space.phase.name, paths, got, places)
             if not self.ended:
                 break
             score = scores(self.plan.wish, got.figures[places])
@@ -214,22 +240,18 @@ def search(
         return found, database.logged()
 
 
-def check_out_of_sample(
-    store: Store, base: Config, grid: Grid, kind: str | None, windows: int, embargo_days: int, groups: int | None
-) -> None:
+def check_out_of_sample(store: Store, base: Config, grid: Grid, wanted: OutOfSample) -> None:
     """Refuse windows of a walk-forward and groups of a cross-validation that the market cannot fill."""
-    if embargo_days < 0:
-        raise ConfigError(f"--embargo is {embargo_days}; give 0 or more days")
     days, purge = days_between(store, base["market.start"], base["market.end"]), longest_hold(grid, base)
-    if kind is not None:
-        walk_forward(days, kind, windows, purge, embargo_days)
-    if groups is not None and len(grid.phases) > 1:
+    if wanted.kind is not None:
+        walk_forward(days, wanted.kind, wanted.windows, purge, wanted.embargo_days)
+    if wanted.groups is not None and len(grid.phases) > 1:
         raise ConfigError(
             f"--cross-validate is for grids of one phase; {grid.name} has {len(grid.phases)}, and the later ones begin "
             "with what the tested sessions chose"
         )
-    if groups is not None:
-        trainings_of(days, groups, TESTED_GROUPS, purge, embargo_days)
+    if wanted.groups is not None:
+        trainings_of(days, wanted.groups, TESTED_GROUPS, purge, wanted.embargo_days)
 
 
 def logged(store: Store) -> int:
@@ -244,6 +266,7 @@ class Step(NamedTuple):
     window: Window
     train: tuple[str, str]  # first and last date
     test: tuple[str, str]
+    counted: bool  # whether a trial of the training did; else the test trades what the search began with
     settings: dict[str, Any]  # chosen in training, by varied path
     in_sample: float | None  # net profit a year, $
     out_of_sample: float | None
@@ -268,24 +291,24 @@ class Walked(NamedTuple):
 
 
 def walk(
-    store: Store, base: Config, grid: Grid, request: Request, kind: str, windows: int, embargo_days: int,
-    watch: Callable[[Progress], None],
-) -> Walked:  # fmt: skip
+    store: Store, base: Config, grid: Grid, request: Request, wanted: OutOfSample, watch: Callable[[Progress], None]
+) -> Walked:
     """Search each training anew, trade its choice in the test that follows, and put the tests together."""
+    kind = wanted.kind or KINDS[0]
     plan = plan_of(request, grid, base["market.seed"])
     days, purge = days_between(store, base["market.start"], base["market.end"]), longest_hold(grid, base)
     found: list[Step] = []
     trials, cash = 0, round(base["account.starting_cash"] * 100)
     with Database(store.hash) as database, closing(engine_of(store, base, request)) as engine:
-        for window in walk_forward(days, kind, windows, purge, embargo_days):
+        for window in walk_forward(days, kind, wanted.windows, purge, wanted.embargo_days):
             step, count = step_of(store, base, grid, plan, engine, database, window, days, cash, watch)
             found.append(step)
             trials, cash = trials + count, int(step.equity[-1])
     ratios, overall = efficiency([s.in_sample for s in found], [s.out_of_sample for s in found])
     levels = {path: values for phase in grid.phases for path, values in phase.levels.items()}
     return Walked(
-        kind, purge, embargo_days, found, stitched([(s.start_cents, s.equity) for s in found]), ratios, overall,
-        drift([s.settings for s in found], levels), trials,
+        kind, purge, wanted.embargo_days, found, stitched([(s.start_cents, s.equity) for s in found]), ratios, overall,
+        drift([s.settings for s in found if s.counted], levels), trials,
     )  # fmt: skip
 
 
@@ -299,7 +322,7 @@ def step_of(
     fixed = (("market.start", train[0]), ("market.end", train[1]))
     found = Search(store, base, engine, database, plan._replace(fixed=fixed), watch).run(grid)
     if not found.ended:
-        raise KeyboardInterrupt
+        raise found.failure or KeyboardInterrupt
     chosen = [phase for phase in found.phases if phase.chosen >= 0]
     paths = list(dict.fromkeys(path for phase in grid.phases for path in (*phase.levels, *phase.fixed)))
     values = {path: found.recommended[path] for path in paths}
@@ -311,7 +334,7 @@ def step_of(
     outside = piece.outcome.figures[0]
     levels = {path: found.recommended[path] for phase in grid.phases for path in phase.levels}
     return Step(
-        window, train, test, levels,
+        window, train, test, bool(chosen), levels,
         a_year(inside, window.train_last - window.train_first + 1), a_year(outside, len(piece.outcome.equity[0])),
         known(inside, "sharpe"), known(outside, "sharpe"), cash, piece.outcome.equity[0],
     ), found.count()  # fmt: skip

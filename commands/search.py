@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
 from commands.common import REPORTS, common, compile_sweep_if_cold, effective, market_options, show, teller
-from core import config as settings
 from core.errors import ConfigError
 
 
@@ -30,8 +30,8 @@ def add_optimize_parser(commands: Any) -> None:
     optimize.add_argument("--limit", metavar="TEXT", action="append", default=[], help="'max_drawdown_pct <= 20'")
     optimize.add_argument("--coarse", metavar="N", type=int, default=0, help="exits: run N in full, by closed trades")
     optimize.add_argument("--walk-forward", metavar="KIND", help="anchored or rolling: search every training anew")
-    optimize.add_argument("--windows", metavar="N", type=int, default=5, help="of a walk-forward (5)")
-    optimize.add_argument("--embargo", metavar="DAYS", type=int, default=5, help="between training and test (5)")
+    optimize.add_argument("--windows", metavar="N", type=int, help="of a walk-forward (5)")
+    optimize.add_argument("--embargo", metavar="DAYS", type=int, help="between training and test (5)")
     optimize.add_argument("--cross-validate", metavar="N", type=int, help="combinatorial, N groups, 2 of them tested")
     optimize.add_argument("--jobs", metavar="N", type=int, help="worker processes (default: all cores)")
     optimize.add_argument("--engine", choices=("local", "ray"), default="local", help="local (default) or ray")
@@ -49,11 +49,11 @@ def run_optimize(args: argparse.Namespace) -> None:
         raise ConfigError(f"--report is {args.report!r}; give one of: {', '.join(REPORTS)}")
     from core.search.grid import read_grid
     from core.search.outputs import target_of
-    from core.search.windows import check_kind
+    from core.search.request import Request, out_of_sample_of
 
     if args.apply is not None:
         target_of(args.apply)
-    check_kind(args.walk_forward)
+    wanted = out_of_sample_of(args.walk_forward, args.windows, args.embargo, args.cross_validate)
     grid = read_grid(args.grid)
     args.preset = args.preset or grid.preset
     config = effective(args)
@@ -65,50 +65,64 @@ def run_optimize(args: argparse.Namespace) -> None:
     if compiling is not None:
         compiling.wait()
     import optimizer
-    from core.search.progress import ProgressLine
+    from core.report import folder as run_files
+    from core.search.evaluate import cash_returns_of
+    from core.search.findings import findings_of
+    from core.search.outputs import manifest_value
 
-    request = optimizer.Request(
+    request = Request(
         args.grid, args.method, args.trials, args.objective, args.min_trades, tuple(args.limit), args.jobs, args.engine,
         args.address, args.resume, args.coarse,
     )  # fmt: skip
-    optimizer.check_out_of_sample(
-        store, config, grid, args.walk_forward, args.windows, args.embargo, args.cross_validate
-    )
+    optimizer.check_out_of_sample(store, config, grid, wanted)
+    with run_files.fresh_folder(args.out, "optimize", config.hash(), started) as (folder, run_id):
+        found, logged, walked, stopped = searched(args, store, config, grid, request, wanted)
+        findings = findings_of(found, logged, cash_returns_of(store, config))
+        manifest = manifest_value(findings, store, run_id, started, {"engine": args.engine, **wanted.value()})
+        show_search(args, store, findings, folder, manifest, walked, wanted, stopped)
+    if not found.ended or stopped is not None:
+        raise found.failure or stopped or KeyboardInterrupt
+
+
+def searched(
+    args: argparse.Namespace, store: Any, config: Any, grid: Any, request: Any, wanted: Any
+) -> tuple[Any, int, Any, BaseException | None]:
+    """(what was found, settings tried by now, walk-forward or None, what ended the walk-forward early)."""
+    import optimizer
+    from core.search.progress import ProgressLine
+
     line = ProgressLine()
     watch = (lambda _: None) if args.quiet else line
     try:
         found, logged = optimizer.search(store, config, grid, request, watch)
-        walked = None
-        if args.walk_forward is not None and found.ended:
-            walked = optimizer.walk(store, config, grid, request, args.walk_forward, args.windows, args.embargo, watch)
-            logged = optimizer.logged(store)
+        if not found.phases:
+            raise KeyboardInterrupt
+        if wanted.kind is None or not found.ended:
+            return found, logged, None, None
+        walked, stopped = None, None
+        try:
+            walked = optimizer.walk(store, config, grid, request, wanted, watch)
+        except (KeyboardInterrupt, ConfigError) as reason:
+            stopped = reason  # the search itself is whole, and will be shown
+        return found, optimizer.logged(store), walked, stopped
     finally:
         line.close()
-    if not found.phases:
-        raise KeyboardInterrupt
-    show_search(args, store, config, found, logged, walked, started)
-    if not found.ended:
-        raise KeyboardInterrupt
 
 
 def show_search(
-    args: argparse.Namespace, store: Any, config: settings.Config, found: Any, logged: int, walked: Any,
-    started: dt.datetime,
+    args: argparse.Namespace, store: Any, findings: Any, folder: Path, manifest: Any, walked: Any, wanted: Any,
+    stopped: BaseException | None,
 ) -> None:  # fmt: skip
-    """Put what was found together, write its files, and show it."""
-    from core.report import folder as run_files
+    """Write the files of what was found, and show it. stopped : what ended a walk-forward early."""
     from core.search import outputs
-    from core.search.evaluate import cash_returns_of
-    from core.search.findings import findings_of, validated_of
+    from core.search.findings import validated_of
     from core.search.terminal import summary_lines
+    from core.search.words import why_none
 
-    findings = findings_of(found, logged, cash_returns_of(store, config))
     validated = None
-    if args.cross_validate is not None:
-        validated = validated_of(findings, store, args.cross_validate, args.embargo)
+    if wanted.groups is not None:
+        validated = validated_of(findings, store, wanted.groups, wanted.embargo_days)
     summary = outputs.summary_value(findings, walked, validated)
-    folder, run_id = run_files.run_folder(args.out, "optimize", config.hash(), started)
-    manifest = outputs.manifest_value(findings, store, run_id, started, {"engine": args.engine})
     top = outputs.top_of(findings)
     outputs.write_search(folder, findings, top, manifest, summary)
     if args.report == "html":
@@ -116,9 +130,12 @@ def show_search(
 
         write_optimize(folder, findings, top, summary, store, walked, validated)
     lines = summary_lines(findings, top, summary, folder, store.manifest.get("quotes", "real"))
-    if args.apply is not None and (findings.recommended < 0 or not found.ended):
-        lines.append(f"preset not written: {'no trial counted' if found.ended else 'the search was interrupted'}")
+    if stopped is not None:
+        lines.append("walk-forward: ended early, and is left out")
+    ended = findings.found.ended
+    if args.apply is not None and (findings.recommended < 0 or not ended):
+        lines.append(f"preset not written: {why_none(findings) if ended else 'the search ended early'}")
     elif args.apply is not None:
         target = outputs.apply_to(args.apply, outputs.preset_text(findings, outputs.about_of(findings)))
         lines.append(f"preset written: {target}")
-    show(args, {"run_id": run_id, "folder": str(folder), **summary}, lines)
+    show(args, {"run_id": manifest["run_id"], "folder": str(folder), **summary}, lines)

@@ -278,15 +278,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
     except OSError as error:
-        raise ConfigError(f"settings file {path}: {error.strerror or error}; check the path") from None
+        raise ConfigError(f"{path}: {error.strerror or error}; check the path") from None
     except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
-        raise ConfigError(f"settings file {path}: not valid YAML ({' '.join(str(error).split())})") from None
+        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise ConfigError(
-            f"settings file {path}: holds {type(tree).__name__}; give a mapping such as strategy: {{exits: ...}}"
-        )
+        raise ConfigError(f"{path}: holds {type(tree).__name__}; give a mapping such as strategy: {{exits: ...}}")
     return tree
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from core.report import plots
 from core.report.build import Report
-from core.report.html import curves_of, figures_of, page_values, write_page
+from core.report.html import curves_of, figures_of, page_values, write_html
 from core.report.pdf import printed
 from core.report.stress import stress_figures
 
@@ -22,5 +22,5 @@ def write_report(folder: Path, report: Report, kinds: tuple[str, ...], painter: 
         painter.print(folder / "report.pdf", printed(report, values, figures))
     painter.begin()
     if "html" in kinds:
-        write_page(folder, report, values, figures)
+        write_html(folder, report, values, figures)
     painter.finish()

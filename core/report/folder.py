@@ -11,13 +11,15 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.errors import DataError
+from core.errors import ConfigError, DataError
 from core.jit import ROOT, code_hash
 from core.market.calendar import day_text, iso_prefixes
 from core.report.exposure import options_held, shares_held
@@ -263,11 +265,17 @@ def trace_lines(result: BacktestResult, times: list[str]) -> list[str]:
     ]
 
 
+def version_of(package: importlib.metadata.Distribution) -> str:
+    """Its version; asking the package itself would read its whole metadata as a mail, with a description of pages."""
+    head = re.search(r"^Version: *(\S+)", package.read_text("METADATA") or "", re.MULTILINE)
+    return head[1] if head else package.version
+
+
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            found[package] = version_of(importlib.metadata.distribution(package))
         except importlib.metadata.PackageNotFoundError:
             found[package] = "absent"
     return found
@@ -306,14 +314,27 @@ def run_folder(out: str | None, command: str, settings_hash: str, started: dt.da
     try:
         for attempt in range(1, 100):
             if out is not None and folder.exists() and any(folder.iterdir()):
-                raise DataError(f"--out {folder} already holds files; give a new folder")
+                raise ConfigError(f"--out {folder} already holds files; give a new folder")
             if out is not None or not folder.exists():
                 folder.mkdir(parents=True, exist_ok=True)
                 return folder, folder.name if out is None else run_id
             folder = base.with_name(f"{base.name}.{attempt}")
     except OSError as error:
-        raise DataError(f"{folder}: cannot be written ({error.strerror or error}); check --out") from None
+        words = f"{folder}: cannot be written ({error.strerror or error})"
+        raise DataError(words) if out is None else ConfigError(f"--out {words}") from None
     raise DataError(f"{base}: too many runs with one name in one second")
+
+
+@contextmanager
+def fresh_folder(out: str | None, command: str, settings_hash: str, started: dt.datetime) -> Iterator[tuple[Path, str]]:
+    """run_folder, refused before the work begins; one that was made and stays empty is taken away again."""
+    made = out is None or not Path(out).exists()
+    folder, run_id = run_folder(out, command, settings_hash, started)
+    try:
+        yield folder, run_id
+    finally:
+        if made and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def write_run(folder: Path, result: BacktestResult, measured: Measured, manifest: dict[str, Any], trace: bool) -> None:

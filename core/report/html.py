@@ -6,16 +6,11 @@ No clock and no run id get in: two equal runs give the same bytes.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import importlib.util
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from core.errors import DataError
 from core.report import insight_plots, outcome_plots, plots
 from core.report.beside import beside_lines
 from core.report.build import Report
@@ -32,6 +27,7 @@ from core.report.model import (
     trade_rows,
     usd,
 )
+from core.report.page import write_page
 from core.report.stress import stress_values
 from core.report.tax import tax_lines
 from core.report.trades import details
@@ -39,8 +35,6 @@ from core.types import DRAWDOWN, LIQUIDATION, REASONS, T
 
 if TYPE_CHECKING:
     from backtest_engine import BacktestResult
-
-TEMPLATES = Path(__file__).with_name("templates")
 
 
 # ---------------------------------------------------------------- figures
@@ -145,25 +139,6 @@ def cut_of(report: Report) -> str | None:
     return report.asked.cut
 
 
-def for_script(value: Any) -> str:
-    """JSON that stays data inside a script element whatever strings it holds."""
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def csp_hash(script: str) -> str:
-    """The content-security-policy source that lets this very inline script run, and no other."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-
-
-def plotly_script() -> str:
-    """plotly.js as the plotly package ships it; importing the package for it would take half a second."""
-    package = importlib.util.find_spec("plotly")
-    if package is None or package.origin is None:
-        raise DataError("the plotly package is missing; install requirements.txt, or run with --report none")
-    return (Path(package.origin).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
-
-
 def page_values(report: Report) -> dict[str, Any]:
     """All words and tables of the page."""
     return {
@@ -176,11 +151,8 @@ def page_values(report: Report) -> dict[str, Any]:
     }
 
 
-def write_page(folder: Path, report: Report, values: dict[str, Any], figures: dict[str, plots.Figure]) -> None:
+def write_html(folder: Path, report: Report, values: dict[str, Any], figures: dict[str, plots.Figure]) -> None:
     """Write report.html into the run folder. values : of page_values; figures : by the id of their places."""
-    import jinja2
-    from markupsafe import Markup
-
     data = {
         "palette": plots.PALETTE,
         "figures": figures,
@@ -190,15 +162,4 @@ def write_page(folder: Path, report: Report, values: dict[str, Any], figures: di
             "details": details(report.result, report.facts),
         },
     }
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["csp_hash"] = csp_hash
-    page = environment.get_template("report.html").render(
-        **values, palette=plots.PALETTE, figures=figures, data=Markup(for_script(data)), plotly=plotly_script()
-    )
-    (folder / "report.html").write_text(page, encoding="utf-8", newline="\n")
+    write_page(folder / "report.html", "report.html", data, **values, palette=plots.PALETTE, figures=figures)

@@ -10,12 +10,13 @@ import numpy as np
 from core.market.calendar import day_text
 from core.market.store import Store, days_between
 from core.report import optimize_plots as plots
-from core.report.html import TEMPLATES, csp_hash, for_script, plotly_script
+from core.report.page import write_page
 from core.report.plots import PALETTE
 from core.search.cross_validation import CrossValidated
 from core.search.findings import Findings
 from core.search.heat import heat_map
 from core.search.outputs import Top, brief, cell, short_names
+from core.search.words import coarse_words, loss_words, whole_usd, why_none
 from core.trials import METRIC
 
 SHOWN, MAPS = 25, 3
@@ -47,7 +48,7 @@ def beside_rows(findings: Findings) -> list[list[str]]:
 def maps_of(findings: Findings) -> dict[str, tuple[str, plots.Figure]]:
     """Heat maps of the settings that matter most, by phase."""
     found = {}
-    for number, (phase, shares) in enumerate(zip(findings.found.phases, findings.importances, strict=True)):
+    for number, (phase, shares) in enumerate(zip(findings.found.phases, findings.importances, strict=False)):
         levels = phase.levels()
         names = sorted((n for n in levels if len(set(levels[n])) > 1), key=lambda n: -shares[n])
         pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]][:MAPS]
@@ -58,19 +59,27 @@ def maps_of(findings: Findings) -> dict[str, tuple[str, plots.Figure]]:
     return found
 
 
+def shares_of(findings: Findings) -> dict[str, float]:
+    """Share of variance by setting, with its phase where there are several; empty where nothing varies or is known."""
+    several, shares = len(findings.found.phases) > 1, {}
+    for phase, found in zip(findings.found.phases, findings.importances, strict=False):
+        named = short_names([name for name in found if name != "interactions"])
+        shares |= {f"{phase.phase.name}: {short}" if several else short: found[name] for name, short in named.items()}
+    return shares if any(share > 0.0 for share in shares.values()) else {}
+
+
 def figures_of(
     findings: Findings, store: Store, walked: Any, validated: CrossValidated | None
 ) -> dict[str, plots.Figure]:
     """Every figure that can be drawn, by the id of its place."""
-    days, shares = session_days(findings, store), {}
-    for phase in findings.importances:
-        shares |= {name.rsplit(".", 1)[-1]: share for name, share in phase.items() if name != "interactions"}
+    days, shares = session_days(findings, store), shares_of(findings)
     net, fall = findings.figures[:, METRIC["net_profit"]], findings.figures[:, METRIC["max_drawdown"]]
     figures = {
         "equity": plots.equity_figure(days, findings.equity, findings.ledger, findings.recommended, findings.best),
-        "importances": plots.importances_figure(shares),
         "front": plots.front_figure(fall, net, findings.recommended, findings.best),
     }
+    if shares:
+        figures["importances"] = plots.importances_figure(shares)
     if np.isfinite(findings.scores).any():
         figures["robustness"] = plots.marked(
             findings.scores, findings.robustness, findings.recommended, findings.best, "objective", "robustness"
@@ -102,7 +111,7 @@ def walk_value(summary: dict[str, Any]) -> dict[str, Any] | None:
     ]  # fmt: skip
     text = (
         f"{walked['kind']} windows, purged by {walked['purge_days']} days and {walked['embargo_days']} more: "
-        f"${walked['net_profit']:,.0f} out of sample, efficiency {ratio}."
+        f"{whole_usd(walked['net_profit'])} out of sample, efficiency {ratio}."
     )
     return {"text": text, "rows": rows}
 
@@ -111,13 +120,27 @@ def warnings_of(findings: Findings, quotes: str) -> list[str]:
     found = []
     if quotes != "real":
         found.append(f"{quotes}: a modelled premium proves no edge.")
-    if not findings.found.ended:
+    if not findings.found.ended and findings.found.failure is None:
         found.append("The search was interrupted: these are the trials that had ended.")
+    if findings.found.failure is not None:
+        found.append(f"The search ended early: {findings.found.failure}")
+    if findings.found.coarse.asked:
+        found.append(f"C{coarse_words(findings.found)[1:]}.")
+    found += [f"{text[0].upper()}{text[1:]}." for text in (loss_words(findings),) if text is not None]
     uncounted = int((~np.isfinite(findings.scores)).sum())
     if uncounted:
         least = findings.found.plan.wish.least_trades
         found.append(f"{uncounted} trials do not count: fewer than {least} trades, or beyond a limit.")
     return found
+
+
+def untested_words(findings: Findings) -> str:
+    """Why the best is not tested in halves of the sample."""
+    if findings.luck is None:
+        return f"Nothing to test: {why_none(findings)}."
+    if findings.found.plan.coarse:
+        return "Not tested in halves of the sample: only the best by closed trades were run in full."
+    return "Too few sessions, or trials that differ, to test the best in halves of the sample."
 
 
 def write_optimize(
@@ -130,21 +153,16 @@ def write_optimize(
     validated: CrossValidated | None,
 ) -> None:
     """Write optimize.html into a run folder. walked : optimizer.Walked, or None."""
-    import jinja2
-    from markupsafe import Markup
-
     quotes = store.manifest.get("quotes", "real")
     maps = maps_of(findings)
     figures = figures_of(findings, store, walked, validated) | {key: figure for key, (_, figure) in maps.items()}
     columns, rows = top
+    balance = columns.index("Balance")  # settings stand before it: on a page they come last
+    order = [0, 1, *range(balance, len(columns)), *range(2, balance)]
     luck, shape, check = findings.luck, findings.shape, summary["cross_validation"]
     verdict = luck.verdict if luck else "undecided"
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["csp_hash"] = csp_hash
-    page = environment.get_template("optimize.html").render(
+    write_page(
+        folder / "optimize.html", "optimize.html", {"palette": PALETTE, "figures": figures},
         title=f"Search {findings.found.grid.name} on {store.name}",
         badge="" if quotes == "real" else "modelled quotes",
         about=f"{findings.found.count():,} trials, {findings.found.plan.method}; objective "
@@ -152,11 +170,14 @@ def write_optimize(
         warnings=warnings_of(findings, quotes),
         tone=TONES[verdict],
         verdict=HEADLINES[verdict],
-        luck=luck.words if luck else "no trial counted",
+        luck=luck.words if luck else why_none(findings),
         shape=shape.words if shape else "",
         beside=beside_rows(findings),
-        top_columns=columns,
-        top_rows=[[brief(value) if isinstance(value, float) else cell(value) for value in row] for row in rows[:SHOWN]],
+        top_columns=[columns[i] for i in order],
+        top_rows=[
+            [brief(row[i]) if isinstance(row[i], float) else cell(row[i]) for i in order] for row in rows[:SHOWN]
+        ],
+        untested=untested_words(findings),
         combinations=luck.overfitting.combinations if luck and luck.overfitting else 0,
         inert=findings.inert,
         maps=[(key, text) for key, (text, _) in maps.items()],
@@ -167,7 +188,4 @@ def write_optimize(
         f"({check['sharpe_5']:.2f} to {check['sharpe_95']:.2f}), {check['losing_paths']:.0%} lose.",
         palette=PALETTE,
         figures=figures,
-        data=Markup(for_script({"palette": PALETTE, "figures": figures})),
-        plotly=plotly_script(),
-    )
-    (folder / "optimize.html").write_text(page, encoding="utf-8", newline="\n")
+    )  # fmt: skip

@@ -14,6 +14,7 @@ from core.search.robustness import pareto
 
 MOST_POINTS = 3000
 BAND = (10.0, 90.0)
+BELOW_TITLE = -0.2  # where a legend begins that lies under the title of an axis
 
 
 def thinned(n: int, keep: Sequence[int] = ()) -> Any:
@@ -98,7 +99,9 @@ def marked(x: Any, y: Any, recommended: int, best: int, across: str, up: str, jo
     ):
         if i >= 0:
             data.append(scatter(x[i : i + 1], y[i : i + 1], colour, name, size=13, symbol=symbol, opacity=1.0))
-    return {"data": data, "layout": layout(xaxis=axis(title={"text": across}), yaxis=axis(title={"text": up}))}
+    look = layout(xaxis=axis(title={"text": across}), yaxis=axis(title={"text": up}))
+    look["legend"] = {**look["legend"], "y": BELOW_TITLE}
+    return {"data": data, "layout": look}
 
 
 def front_figure(drawdown: Any, profit: Any, recommended: int, best: int) -> Figure:
@@ -110,12 +113,13 @@ def map_figure(found: HeatMap, chosen: int) -> Figure:
     cells = [[None if value != value else round(float(value), 4) for value in line] for line in found.mean]
     known = [abs(value) for line in cells for value in line if value is not None]
     most = max(known, default=1.0) or 1.0
+    digits = next((d for d in (2, 3, 4) if len({f"{v:.{d}g}" for v in known}) >= 0.8 * len(set(known))), 5)
     heat = {
         **{"type": "heatmap", "z": cells, "zmin": -most, "zmax": most, "showscale": False, "xgap": 1, "ygap": 1},
         "x": [str(value) for value in found.columns],
         "y": [str(value) for value in found.rows],
         "colorscale": [[0.0, "@loss"], [0.5, "@card"], [1.0, "@gain"]],
-        "text": [["" if value is None else f"{value:.3g}" for value in line] for line in cells],
+        "text": [["" if value is None else f"{value:.{digits}g}" for value in line] for line in cells],
         "texttemplate": "%{text}",
         "textfont": {"size": 10},
     }

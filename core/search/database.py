@@ -58,17 +58,31 @@ class Database:
         self.store = store_hash
         self.known: set[bytes] | None = None
         self.path = reports_folder() / "trials.sqlite" if path is None else path
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self.connection = sqlite3.connect(self.path, timeout=WAIT_SECONDS, isolation_level=None)
             self.connection.execute("pragma journal_mode = wal")
             self.connection.execute("pragma synchronous = normal")
             self.connection.executescript(TABLES)
-        except sqlite3.DatabaseError as error:
-            raise DataError(
-                f"{self.path}: cannot be opened ({error}); move it away to begin a new count of trials"
-            ) from None
+        except (sqlite3.DatabaseError, OSError) as error:
+            raise self.failed(error) from None
         self.adopt(self.path.with_name("trials.log"))
+
+    def failed(self, error: Exception) -> DataError:
+        """What went wrong with the file, in words; only one that is no database is worth moving away."""
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        foreign = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+        remedy = (
+            "move it away to begin a new count of trials" if foreign else "is the disk full, or the file not yours?"
+        )
+        return DataError(f"{self.path}: cannot be used ({reason}); {remedy}")
+
+    def written(self, statement: str, values: Sequence[Any]) -> None:
+        """Commit one row."""
+        try:
+            self.connection.execute(statement, values)
+        except sqlite3.DatabaseError as error:
+            raise self.failed(error) from None
 
     def adopt(self, log: Path) -> None:
         """Take over the log that earlier versions kept as text."""
@@ -90,7 +104,7 @@ class Database:
 
     def log(self, settings: str) -> int:
         """Note settings run by hand; returns how many distinct ones have been tried on this market so far."""
-        self.connection.execute("insert or ignore into by_hand values (?, ?)", (self.store, settings))
+        self.written("insert or ignore into by_hand values (?, ?)", (self.store, settings))
         return self.logged()
 
     def logged(self) -> int:
@@ -119,7 +133,7 @@ class Database:
             source = np.arange(len(hashes))
         blob = source.astype(np.int32).tobytes() + packed(equity)
         row = (self.store, results_hash(), b"".join(parts), figures.tobytes(), blob)
-        self.connection.execute(INSERT, row)
+        self.written(INSERT, row)
         known.update(parts)
 
     def finished(self) -> set[bytes]:
@@ -135,7 +149,7 @@ class Database:
         tried = self.tried()
         new = [part for part in map(bytes.fromhex, hashes) if part not in tried]
         if new:
-            self.connection.execute(INSERT, (self.store, "", b"".join(new), b"", b""))
+            self.written(INSERT, (self.store, "", b"".join(new), b"", b""))
 
     def found(self, hashes: Iterable[str]) -> dict[str, tuple[Any, Any]]:
         """(figures, equity) of those that are finished under this version of the code, by settings."""

@@ -37,7 +37,8 @@ class Findings(NamedTuple):
     best: int  # the best point
     luck: Luck | None  # of the recommended trial; None where there is none
     shape: Shape | None
-    importances: list[dict[str, float]]  # by phase
+    importances: list[dict[str, float]]  # by phase; none after a coarse stage
+    logged: int  # settings tried on this market
     inert: list[str]  # varied settings that changed nothing on this market
 
 
@@ -81,6 +82,7 @@ def findings_of(found: Found, logged: int, cash_returns: Any) -> Findings:
     scores = np.concatenate([phase.scores for phase in phases])
     grounds = [phase.ground or ground_of(phase.levels()) for phase in phases]
     pairs = list(zip(grounds, phases, strict=True))
+    told = [] if found.plan.coarse else pairs  # what matters, and how halves agree, is told by all trials or not at all
     robustness = np.concatenate([neighbourhood_scores(ground, phase.scores) for ground, phase in pairs])
     last = max((i for i, phase in enumerate(phases) if phase.chosen >= 0), default=-1)
     recommended = sum(len(phase.rows) for phase in phases[:last]) + phases[last].chosen if last >= 0 else -1
@@ -97,10 +99,11 @@ def findings_of(found: Found, logged: int, cash_returns: Any) -> Findings:
         robustness=robustness,
         recommended=recommended,
         best=int(np.nanargmax(scores)) if np.isfinite(scores).any() else -1,
-        luck=luck_of(returns, int(ledger[recommended]), logged) if recommended >= 0 else None,
+        luck=luck_of(returns, int(ledger[recommended]), logged, not found.plan.coarse) if recommended >= 0 else None,
         shape=shape_of(grounds[last], phases[last].scores, phases[last].chosen) if last >= 0 else None,
-        importances=[importances(ground, phase.scores) for ground, phase in pairs],
-        inert=[name for ground, phase in pairs for name in inert(ground, phase.figures)],
+        importances=[importances(ground, phase.scores) for ground, phase in told],
+        logged=logged,
+        inert=[name for ground, phase in told for name in inert(ground, phase.figures)],
     )
 
 

@@ -24,14 +24,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.config import Config, check_together, checked, flatten, preset_names, read_yaml, suggestion, unknown
+from core.config import checked, flatten, preset_names, read_yaml, suggestion, unknown
 from core.errors import ConfigError
 from core.jit import ROOT
-from core.search.needs import why_inert
 from core.settings import BY_PATH
 
 GRIDS = ROOT / "data" / "grids"
-MOST_LEVELS, MOST_COMBINATIONS = 10_000, 5_000_000
+MOST_LEVELS = 10_000
 KEYS = ("about", "preset", "method", "trials", "objective", "min_trades", "limits", "phases", "vary", "where", "set")
 WISHES = {
     "method": (str, "a method's name"),
@@ -45,6 +44,8 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "==": operator.eq, "<": operator.lt, ">": operator.gt,
 }  # fmt: skip
 
+Row = tuple[Any, ...]  # values of a trial's paths
+
 
 class Condition(NamedTuple):
     """`left sign right`: a path, a comparison, and another path or a value."""
@@ -53,6 +54,10 @@ class Condition(NamedTuple):
     sign: str
     right: Any  # a path where `of` is set
     of: bool
+
+    def reads(self) -> tuple[str, ...]:
+        """The paths that it compares."""
+        return (self.left, self.right) if self.of else (self.left,)
 
     def holds(self, values: Mapping[str, Any]) -> bool:
         return COMPARISONS[self.sign](values[self.left], values[self.right] if self.of else self.right)
@@ -66,7 +71,7 @@ class Phase(NamedTuple):
     where: tuple[Condition, ...]
     fixed: dict[str, Any]
 
-    def combinations(self) -> Iterator[tuple[Any, ...]]:
+    def combinations(self) -> Iterator[Row]:
         """Values of the varied paths, in the order of the paths, the last one fastest."""
         return product(*self.levels.values())
 
@@ -195,11 +200,15 @@ def spread(path: str, given: Mapping[str, Any], where: str) -> list[Any]:
     refuse_unknown(given, ("from", "to", "step", "count"), f"{where}: {path}")
     try:
         low, high = float(given["from"]), float(given["to"])
+        whole = float(given["count"]).is_integer() if "count" in given else True
         count = int(given["count"]) if "count" in given else int((high - low) / float(given["step"]) + 1e-9) + 1
         step = (high - low) / (count - 1) if "count" in given and count > 1 else float(given.get("step", 0.0))
     except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError):
         raise ConfigError(f"{where}: {path} is {dict(given)}; give {{from: a, to: b, step: c}} or count: n") from None
-    if not 1 <= count <= MOST_LEVELS or high < low:
+    if high < low or not whole:
+        wrong = "to is below from" if high < low else "count is no whole number"
+        raise ConfigError(f"{where}: {path} is {dict(given)}; {wrong}")
+    if not 1 <= count <= MOST_LEVELS:
         raise ConfigError(f"{where}: {path} is {dict(given)}; that makes {count} levels, give 1 to {MOST_LEVELS}")
     values = [round(low + i * step, 12) for i in range(count)]
     return [int(v) if BY_PATH[path].kind == "int" and v == int(v) else v for v in values]
@@ -218,52 +227,3 @@ def parse_condition(text: Any, where: str) -> Condition:
     if right in BY_PATH:
         return Condition(left, sign, right, True)
     return Condition(left, sign, checked(left, right, f"{where}, condition {text!r}"), False)
-
-
-class Space(NamedTuple):
-    """The admissible combinations of a phase from given settings: paths, and a value of each per trial."""
-
-    paths: tuple[str, ...]
-    rows: list[tuple[Any, ...]]
-
-
-def space_of(phase: Phase, base: Config) -> Space:
-    """All combinations of a phase that its conditions admit; a ConfigError for one that contradicts itself."""
-    paths = (*phase.levels, *phase.fixed)
-    total = 1
-    for levels in phase.levels.values():
-        total *= len(levels)
-    if total > MOST_COMBINATIONS:
-        raise ConfigError(
-            f"phase {phase.name} has {total:,} combinations, more than {MOST_COMBINATIONS:,}; "
-            "leave out levels, or search with --method sobol or tpe"
-        )
-    tail = tuple(phase.fixed.values())
-    values = dict(base.values)
-    rows = []
-    for combination in phase.combinations():
-        row = (*combination, *tail)
-        values.update(zip(paths, row, strict=True))
-        if not phase.admits(values):
-            continue
-        try:
-            check_together(values)
-        except ConfigError as error:
-            raise ConfigError(f"phase {phase.name}: {error} (leave it out with a condition under where)") from None
-        rows.append(row)
-    if not rows:
-        asked = ", ".join(f"{c.left} {c.sign} {c.right}" for c in phase.where)
-        raise ConfigError(f"phase {phase.name}: its conditions leave no combination: {asked}")
-    return Space(paths, rows)
-
-
-def check_acts(phase: Phase, space: Space, base: Config) -> None:
-    """A ConfigError for a varied setting that changes nothing in any of the combinations."""
-    found: dict[str, str | None] = {}
-    for path in phase.levels:
-        for row in space.rows:
-            found[path] = why_inert(path, {**base.values, **dict(zip(space.paths, row, strict=True))})
-            if found[path] is None:
-                break
-        if found[path] is not None:
-            raise ConfigError(f"phase {phase.name} varies {path}, which changes nothing here: {found[path]}")

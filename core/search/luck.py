@@ -2,7 +2,8 @@
 
 N counts everything ever tried on the market, runs by hand included. Settings that differ little are no new tries, so N
 is brought down to an effective number: as many independent tries as are expected to show the best Sharpe ratio that
-these correlated ones show by luck in one search of four. That best is drawn: the trials' own returns, each session's
+these correlated ones exceed by luck in one search of four. Their average best would do for an average search; this
+errs on the safe side, for one search is all there is. That best is drawn: the trials' own returns, each session's
 multiplied by one normal number for all of them, keep their correlations and lose their means (multiplier bootstrap).
 Luck is measured by the error of one estimate, not by how far the trials lie apart: good and bad settings differ by more
 than luck, and what they differ by is no luck of the best. From the same figures comes the least record: how many
@@ -135,14 +136,17 @@ def splits_for(periods: int, columns: int) -> int | None:
     return None
 
 
-def luck_of(returns: Any, best: int, trials: int) -> Luck:
-    """What column `best` of float64[T, N] returns in excess of cash is worth after `trials` tries."""
+def luck_of(returns: Any, best: int, trials: int, all_known: bool = True) -> Luck:
+    """What column `best` of float64[T, N] returns in excess of cash is worth after `trials` tries.
+
+    all_known : False where the columns were chosen by their results; halves of the sample cannot be tested by such.
+    """
     returns = np.asarray(returns, np.float64)
     trials, periods = max(trials, returns.shape[1]), len(returns)
     kept = moving(returns)
     own = returns[:, best]
     columns = returns[:, kept]
-    tested, splits = None, splits_for(periods, len(kept)) if len(kept) > 1 else None
+    tested, splits = None, splits_for(periods, len(kept)) if len(kept) > 1 and all_known else None
     if splits is not None:
         tested = overfitting(columns, splits)
     effective = effective_of(columns, trials)
@@ -255,7 +259,8 @@ def judged(
         )
     year = math.sqrt(SESSIONS_PER_YEAR)
     seen = (
-        f"annual Sharpe {sharpe * year:.2f}, and {by_luck * year:.2f} is what the best of so many tries shows by luck"
+        f"annual Sharpe {sharpe * year:.2f}; luck alone shows {by_luck * year:.2f} or more as the best of so many "
+        "tries in one search of four"
     )
     if deflated < SURE:
         return "overfit", f"{seen}: the chance that it is better is {deflated:.0%}, less than {SURE:.0%}"

@@ -6,13 +6,14 @@ in order; rounds have a fixed size, so that they do not depend on the number of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from core.errors import ConfigError
-from core.search.grid import Phase, Space
+from core.search.grid import Row
+from core.search.space import DRAWS, Space
 from core.settings import BY_PATH
 
 METHODS = ("grid", "random", "sobol", "tpe", "cmaes")
@@ -23,24 +24,24 @@ def default_trials(method: str) -> int:
     return SUGGESTED_TRIALS if method in ("tpe", "cmaes") else SAMPLED_TRIALS
 
 
-def sampled(phase: Phase, space: Space, method: str, trials: int, seed: int) -> list[tuple[Any, ...]]:
+def sampled(space: Space, method: str, trials: int, seed: int) -> list[Row]:
     """Rows of the space: all (grid), a draw without repeats (random), or spread evenly (sobol; repeats are dropped)."""
-    if method == "grid" or trials >= len(space.rows):
+    if method == "grid" or (space.is_listed and trials >= len(space.rows)):
         return space.rows
     if method == "random":
-        chosen = np.random.default_rng(seed).choice(len(space.rows), trials, replace=False)
-        return [space.rows[i] for i in sorted(chosen.tolist())]
+        rng = np.random.default_rng(seed)
+        if not space.is_listed:
+            return space.drawn(rng, trials)
+        return [space.rows[i] for i in sorted(rng.choice(len(space.rows), trials, replace=False).tolist())]
     from scipy.stats import qmc
 
-    sizes = [len(levels) for levels in phase.levels.values()]
-    allowed = {row: None for row in space.rows}
+    sizes = [len(levels) for levels in space.levels]
     engine = qmc.Sobol(len(sizes), seed=seed)
-    levels, tail = list(phase.levels.values()), tuple(phase.fixed.values())
-    found: dict[tuple[Any, ...], None] = {}
-    while len(found) < trials and engine.num_generated < 64 * trials:
+    found: dict[Row, None] = {}
+    while len(found) < trials and engine.num_generated < DRAWS * trials:
         for point in engine.random(1 << max(3, (trials - 1).bit_length())):
-            row = (*(levels[i][min(int(x * sizes[i]), sizes[i] - 1)] for i, x in enumerate(point)), *tail)
-            if row in allowed and len(found) < trials:
+            row = space.row_at([min(int(x * size), size - 1) for x, size in zip(point, sizes, strict=True)])
+            if len(found) < trials and row not in found and space.admits(row):
                 found[row] = None
     return list(found)
 
@@ -60,10 +61,10 @@ def optuna_module() -> Any:
 class Suggester:
     """Combinations suggested by optuna's samplers, a round at a time."""
 
-    def __init__(self, phase: Phase, space: Space, method: str, both: bool, seed: int) -> None:
+    def __init__(self, space: Space, method: str, both: bool, seed: int) -> None:
         optuna = optuna_module()
-        self.allowed = {row: None for row in space.rows}
-        self.levels, self.tail = phase.levels, tuple(phase.fixed.values())
+        self.space, self.levels, self.tail = space, space.phase.levels, space.tail
+        self.rng = np.random.default_rng(seed)
         # The sampler asks for a multivariate model of a whole round, so its own warnings of an experiment are expected.
         if method == "cmaes":
             ordered = [path for path in self.levels if BY_PATH[path].kind in ("int", "float")]
@@ -75,15 +76,15 @@ class Suggester:
         directions = ["maximize", "minimize"] if both else ["maximize"]
         self.study = optuna.create_study(sampler=sampler, directions=directions)
         self.failed = optuna.trial.TrialState.FAIL
-        self.seen: set[tuple[Any, ...]] = set()
+        self.seen: set[Row] = set()
 
-    def ask(self, count: int) -> list[tuple[Any, tuple[Any, ...]]]:
+    def ask(self, count: int) -> list[tuple[Any, Row]]:
         """(optuna trial, row) pairs, new ones that the conditions admit; fewer where it keeps repeating itself."""
-        found: list[tuple[Any, tuple[Any, ...]]] = []
+        found: list[tuple[Any, Row]] = []
         for _ in range(8 * count):
             trial = self.study.ask()
             row = (*(self.level(trial, path) for path in self.levels), *self.tail)
-            if row in self.allowed and row not in self.seen:
+            if row not in self.seen and self.space.admits(row):
                 self.seen.add(row)
                 found.append((trial, row))
             else:
@@ -94,11 +95,14 @@ class Suggester:
             found.append((self.study.ask(), row))
         return found
 
-    def unseen(self, count: int) -> list[tuple[Any, ...]]:
-        """Admissible rows that were not asked for yet, evenly spread over what is left."""
-        left = [row for row in self.allowed if row not in self.seen]
-        places = np.unique(np.linspace(0, len(left) - 1, count).astype(int)) if left and count > 0 else []
-        chosen = [left[i] for i in places]
+    def unseen(self, count: int) -> list[Row]:
+        """Admissible rows that were not asked for yet: evenly spread over what is left, or drawn."""
+        if self.space.is_listed:
+            left = [row for row in self.space.rows if row not in self.seen]
+            places = np.unique(np.linspace(0, len(left) - 1, count).astype(int)) if left and count > 0 else []
+            chosen = [left[i] for i in places]
+        else:
+            chosen = self.space.drawn(self.rng, count, self.seen)
         self.seen.update(chosen)
         return chosen
 
@@ -112,8 +116,3 @@ class Suggester:
         """How an asked row went; one that was not the sampler's own idea teaches it nothing."""
         known = all(np.isfinite(v) for v in values) and len(trial.params) == len(self.levels)
         self.study.tell(trial, list(values) if known else None, state=None if known else self.failed)
-
-
-def rounds_of(rows: Sequence[tuple[Any, ...]], size: int) -> Iterator[Sequence[tuple[Any, ...]]]:
-    for begin in range(0, len(rows), size):
-        yield rows[begin : begin + size]

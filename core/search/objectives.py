@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -60,9 +61,12 @@ def limit_of(text: str) -> Limit:
     if metric not in METRIC:
         raise ConfigError(f"limit {text!r}: {unknown('metric', metric, METRIC)}")
     try:
-        return Limit(metric, sign, float(value))
+        number = float(value)
     except ValueError:
-        raise ConfigError(f"limit {text!r}: {value.strip()!r} is no number") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise ConfigError(f"limit {text!r}: {value.strip()!r} is no number")
+    return Limit(metric, sign, number)
 
 
 def scores(wish: Wish, figures: Any) -> Any:

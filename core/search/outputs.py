@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from core.search.columns import number_column, text_column
 from core.search.cross_validation import CrossValidated
 from core.search.findings import Findings, deflated_of, ranking
 from core.search.luck import Luck
+from core.search.words import why_none
 from core.settings import BY_PATH
 from core.trials import COUNTS, METRIC, TRIAL_METRICS
 
@@ -137,9 +139,14 @@ def preset_text(findings: Findings, about: str) -> str:
 
 def about_of(findings: Findings) -> str:
     if findings.luck is None:
-        return "no trial counted: the settings that the search began with"
+        return f"{why_none(findings)}: the settings that the search began with"
     shape = findings.shape.words if findings.shape else ""
-    head = f"recommended by a search of {findings.found.count()} trials"
+    base = findings.found.base
+    window = f"{base['market.start'] or 'its first session'} to {base['market.end'] or 'its last'}"
+    head = (
+        f"recommended by a search of {findings.found.count()} trials of grid {findings.found.grid.name} on market "
+        f"{base['market.name']}, {window}"
+    )
     return f"{head}; {findings.luck.verdict}: {findings.luck.words}; {shape}"
 
 
@@ -152,6 +159,9 @@ def target_of(target: str) -> Path:
         path = PRESETS / "strategy" / path.name
     if path.exists():
         raise ConfigError(f"--apply {path}: exists already; give another name")
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ConfigError(f"--apply {path}: {there} is no folder that can be written into")
     return path
 
 
@@ -166,10 +176,11 @@ def apply_to(target: str, text: str) -> Path:
     return path
 
 
-def luck_value(luck: Luck | None) -> dict[str, Any]:
+def luck_value(findings: Findings) -> dict[str, Any]:
     """The figures of luck as JSON."""
+    luck: Luck | None = findings.luck
     if luck is None:
-        return {"verdict": "undecided", "words": "no trial counted"}
+        return {"verdict": "undecided", "words": why_none(findings), "logged_trials": findings.logged}
     return {
         "verdict": luck.verdict,
         "words": luck.words,
@@ -213,14 +224,12 @@ def summary_value(findings: Findings, walked: Any = None, validated: CrossValida
         "trials": found.count(),
         "counted": int(np.isfinite(findings.scores).sum()),
         "ended": found.ended,
-        "coarse": {"asked": found.coarse[0], "unranked": found.coarse[1]} if found.plan.coarse else None,
+        "coarse": found.coarse._asdict() if found.plan.coarse else None,
         "recommended": figures_value(findings, findings.recommended),
         "best_point": figures_value(findings, findings.best),
         "shape": None if shape is None else {"word": shape.word, "words": shape.words, "survives": shape.survives},
-        "luck": luck_value(findings.luck),
-        "importances": {
-            phase.phase.name: shares for phase, shares in zip(found.phases, findings.importances, strict=True)
-        },
+        "luck": luck_value(findings),
+        "importances": dict(zip([phase.phase.name for phase in found.phases], findings.importances, strict=False)),
         "inert": findings.inert,
         "walk_forward": None if walked is None else walked_value(walked),
         "cross_validation": None if validated is None else validated_value(validated),
@@ -237,6 +246,7 @@ def walked_value(walked: Any) -> dict[str, Any]:
             {
                 "train": step.train,
                 "test": step.test,
+                "counted": step.counted,
                 "settings": step.settings,
                 "in_sample_profit_a_year": known(step.in_sample),
                 "out_of_sample_profit_a_year": known(step.out_of_sample),
@@ -268,8 +278,32 @@ def validated_value(validated: CrossValidated) -> dict[str, Any]:
     }
 
 
+def search_value(findings: Findings) -> dict[str, Any]:
+    """What was searched and how, with the grid as it was read."""
+    grid, plan = findings.found.grid, findings.found.plan
+    return {
+        "grid": grid.name,
+        "phases": [
+            {
+                "name": phase.name,
+                "vary": {path: list(levels) for path, levels in phase.levels.items()},
+                "where": [f"{c.left} {c.sign} {c.right}" for c in phase.where],
+                "set": phase.fixed,
+            }
+            for phase in grid.phases
+        ],
+        "method": plan.method,
+        "trials": None if plan.method == "grid" else plan.trials,
+        "objective": plan.wish.objective,
+        "min_trades": plan.wish.least_trades,
+        "limits": [f"{limit.metric} {limit.sign} {limit.value:g}" for limit in plan.wish.limits],
+        "coarse": plan.coarse,
+        "resume": plan.resume,
+    }
+
+
 def manifest_value(findings: Findings, store: Store, run_id: str, started: dt.datetime, extra: dict[str, Any]) -> Any:
-    """manifest.json: everything needed to search again, and when it was done."""
+    """manifest.json: everything needed to search again, and when it was done. extra : keys of its `search`."""
     base = findings.found.base
     return {
         "run_id": run_id,
@@ -283,10 +317,10 @@ def manifest_value(findings: Findings, store: Store, run_id: str, started: dt.da
         "code_version": code_hash(),
         "versions": versions(),
         "seed": findings.found.plan.seed,
-        "logged_trials": findings.luck.trials if findings.luck else None,
+        "logged_trials": findings.logged,
         "seconds": findings.found.seconds,
         "resumed": findings.found.resumed,
-        **extra,
+        "search": {**search_value(findings), **extra},
     }
 
 

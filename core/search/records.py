@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.config import Config
-from core.search.grid import Grid, Phase
+from core.errors import ConfigError
+from core.search.grid import Grid, Phase, Row
 from core.search.objectives import Wish
 from core.search.robustness import Ground
 from core.trials import TRIAL_METRICS
-
-Row = tuple[Any, ...]
 
 
 class Plan(NamedTuple):
@@ -39,6 +38,14 @@ class Progress(NamedTuple):
     best: float | None
 
 
+class Coarse(NamedTuple):
+    """Trials of a coarse stage."""
+
+    asked: int
+    unranked: int  # that only a full run can tell
+    beside: int  # run in full because they lie one step from the best
+
+
 class PhaseFound(NamedTuple):
     """The trials of one phase, in order."""
 
@@ -55,8 +62,13 @@ class PhaseFound(NamedTuple):
 
     def levels(self) -> dict[str, list[Any]]:
         """The varied settings, a value per trial."""
-        places = {path: self.paths.index(path) for path in self.phase.levels}
-        return {path: [row[place] for row in self.rows] for path, place in places.items()}
+        return levels_of_rows(self.phase, self.paths, self.rows)
+
+
+def levels_of_rows(phase: Phase, paths: Sequence[str], rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """The settings that a phase varies, a value per row."""
+    places = {path: paths.index(path) for path in phase.levels}
+    return {path: [row[place] for row in rows] for path, place in places.items()}
 
 
 class Gathered:
@@ -100,7 +112,8 @@ class Found(NamedTuple):
     ended: bool  # False: interrupted
     resumed: int  # trials taken from an earlier search
     seconds: float
-    coarse: tuple[int, int] = (0, 0)  # trials that the coarse stage was asked for, and those it could not rank
+    coarse: Coarse = Coarse(0, 0, 0)  # of all phases
+    failure: ConfigError | None = None  # why a later phase could not run
 
     def count(self) -> int:
         return sum(len(phase.rows) for phase in self.phases)

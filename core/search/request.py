@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from core.config import Config, unknown
 from core.errors import ConfigError
@@ -12,9 +12,11 @@ from core.search.grid import Grid
 from core.search.methods import METHODS, default_trials
 from core.search.objectives import DEFAULT, LEAST_TRADES, PARETO, wish_of
 from core.search.records import Plan
+from core.search.windows import check_kind
 from core.search.workers import TrialEngine, local_engine
 
 MOST_JOBS = 256
+WINDOWS, EMBARGO_DAYS = 5, 5
 
 
 class Request(NamedTuple):
@@ -33,6 +35,41 @@ class Request(NamedTuple):
     coarse: int = 0
 
 
+class OutOfSample(NamedTuple):
+    """How the search itself is tested on sessions that it did not see."""
+
+    kind: str | None = None  # of a walk-forward: anchored or rolling; None: none
+    windows: int = WINDOWS
+    embargo_days: int = EMBARGO_DAYS
+    groups: int | None = None  # of a cross-validation; None: none
+
+    def value(self) -> dict[str, Any]:
+        """As JSON, without what is not in force."""
+        walks, tests = self.kind is not None, self.kind is not None or self.groups is not None
+        return {
+            "walk_forward": self.kind,
+            "windows": self.windows if walks else None,
+            "cross_validate": self.groups,
+            "embargo_days": self.embargo_days if tests else None,
+        }
+
+
+def out_of_sample_of(
+    kind: str | None, windows: int | None, embargo_days: int | None, groups: int | None
+) -> OutOfSample:
+    """From the command line's words; what would be ignored is refused."""
+    check_kind(kind)
+    if windows is not None and kind is None:
+        raise ConfigError("--windows is of a walk-forward; add --walk-forward anchored or rolling")
+    if embargo_days is not None and kind is None and groups is None:
+        raise ConfigError("--embargo is of --walk-forward and --cross-validate; add one of them")
+    if embargo_days is not None and embargo_days < 0:
+        raise ConfigError(f"--embargo is {embargo_days}; give 0 or more days")
+    return OutOfSample(
+        kind, WINDOWS if windows is None else windows, EMBARGO_DAYS if embargo_days is None else embargo_days, groups
+    )
+
+
 def plan_of(request: Request, grid: Grid, seed: int) -> Plan:
     """The plan of a request on a grid."""
     method = request.method or grid.method or "grid"
@@ -46,6 +83,10 @@ def plan_of(request: Request, grid: Grid, seed: int) -> Plan:
     )
     asked = request.trials if request.trials is not None else grid.trials
     trials = default_trials(method) if asked is None else asked
+    if method == "grid" and request.trials is not None:
+        raise ConfigError("--trials is for --method random, sobol, tpe and cmaes; grid runs all combinations")
+    if request.address is not None and request.engine != "ray":
+        raise ConfigError("--address is of a Ray cluster; add --engine ray")
     plan = Plan(method, trials, wish, seed, request.resume, request.coarse)
     check_plan(plan, grid)
     return plan

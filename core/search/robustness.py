@@ -28,6 +28,24 @@ class Ground(NamedTuple):
     ordered: Any  # bool (p)
     steps: list[tuple[int, Any, Any]]  # setting, trials, neighbours one step away: a tuple for each way
     near: list[tuple[int, Any, Any]]  # and the nearest of trials without any (setting -1)
+    whole: Any  # bool (n): whether all neighbours of a trial are among the trials
+
+    def at(self, places: Any) -> Ground:
+        """Some of the trials, by place; those that miss a neighbour are not whole."""
+        where = np.full(len(self.code), -1)
+        where[places] = np.arange(len(places))
+        whole = self.whole[places]
+        for _, mine, other in (*self.steps, *self.near):
+            whole[where[mine[(where[mine] >= 0) & (where[other] < 0)]]] = False
+        levels = {name: [values[i] for i in places] for name, values in self.levels.items()}
+        steps, near = ([among(where, *ways) for ways in found] for found in (self.steps, self.near))
+        return Ground(levels, self.code[places], self.ordered, steps, near, whole)
+
+
+def among(where: Any, setting: int, mine: Any, other: Any) -> tuple[int, Any, Any]:
+    """Pairs by their new places, where both have one."""
+    both = (where[mine] >= 0) & (where[other] >= 0)
+    return setting, where[mine[both]], where[other[both]]
 
 
 def ground_of(levels: Levels | Ground) -> Ground:
@@ -35,7 +53,7 @@ def ground_of(levels: Levels | Ground) -> Ground:
         return levels
     code, ordered = codes(levels)
     found = steps_of(code, ordered)
-    return Ground(levels, code, ordered, found, nearest(code, ordered, found))
+    return Ground(levels, code, ordered, found, nearest(code, ordered, found), np.ones(len(code), bool))
 
 
 def is_number(values: Sequence[Any]) -> bool:
@@ -114,6 +132,14 @@ def steps(levels: Levels | Ground) -> list[tuple[int, Any, Any]]:
     return ground_of(levels).steps
 
 
+def neighbours(ground: Ground, trials: Any) -> Any:
+    """int64: places of all neighbours of some trials, ascending."""
+    asked = np.zeros(len(ground.code), bool)
+    asked[trials] = True
+    found = [other[asked[mine]] for _, mine, other in (*ground.steps, *ground.near)]
+    return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
+
+
 def worst_of(objective: Any) -> float:
     """What a neighbour that does not count is taken for: the worst trial; NaN where none counts."""
     return float(np.nanmin(objective)) if np.isfinite(objective).any() else math.nan
@@ -149,16 +175,15 @@ def with_own(levels: Levels | Ground, objective: Any) -> tuple[Any, Any]:
 
 
 def plateau(levels: Levels | Ground, objective: Any) -> int:
-    """The recommended trial: the best plateau, not the best point; -1 where no trial counts.
+    """The recommended trial: the best plateau, not the best point; -1 where no trial counts. One is of whole ones.
 
     The trial whose own and neighbours' objectives have the highest lower quartile; of equals the one with their highest
     mean, then the best, then the one whose levels come first.
     """
-    objective = np.asarray(objective, np.float64)
-    own = np.nonzero(np.isfinite(objective))[0]
+    objective, ground = np.asarray(objective, np.float64), ground_of(levels)
+    own = np.nonzero(np.isfinite(objective) & ground.whole)[0]
     if not len(own):
         return -1
-    ground = ground_of(levels)
     trial, value = with_own(ground, objective)
     counts, total = np.bincount(trial, minlength=len(objective)), np.bincount(trial, value, len(objective))
     quartile = value[np.searchsorted(trial, own) + (counts[own] - 1) // 4]
@@ -175,10 +200,10 @@ def survival(own: Any, other: Any, spread: float) -> Any:
 
 
 def neighbourhood_scores(levels: Levels | Ground, objective: Any) -> Any:
-    """float64 (n) in [0, 1]: mean share of the objective that one step leaves; NaN without neighbours."""
-    objective = np.asarray(objective, np.float64)
-    mine, values = around(levels, objective)
-    counted = np.isfinite(objective[mine])
+    """float64 (n) in [0, 1]: mean share of the objective that one step leaves; NaN without neighbours, or not all."""
+    objective, ground = np.asarray(objective, np.float64), ground_of(levels)
+    mine, values = around(ground, objective)
+    counted = np.isfinite(objective[mine]) & ground.whole[mine]
     mine, values = mine[counted], values[counted]
     left = survival(objective[mine], values, spread_of(objective))
     total, count = np.bincount(mine, left, len(objective)), np.bincount(mine, minlength=len(objective))

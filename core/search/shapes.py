@@ -10,6 +10,7 @@ import numpy as np
 from core.search.robustness import Ground, Levels, ground_of, spread_of, survival, worst_of
 
 HOLDS, COLLAPSES = 0.7, 0.3  # of the objective that survives a step
+SPREAD = "the trials' standard deviation"  # in which a step is measured where there is no gain to keep a share of
 
 
 class Shape(NamedTuple):
@@ -39,7 +40,8 @@ def shape_of(levels: Levels | Ground, objective: Any, i: int) -> Shape:
     across = tuple(name for name, left in survives.items() if left < COLLAPSES)
     untried = [name for j, name in enumerate(names) if ground.code[:, j].max() > 0 and name not in survives]
     word = word_of(len(survives), len(along), len(across))
-    return Shape(word, along, across, survives, shape_words(word, along, across, survives, untried))
+    words = shape_words(word, along, across, survives, untried, objective[i] > 0.0)
+    return Shape(word, along, across, survives, words)
 
 
 def left_by(objective: Any, i: int, others: Any) -> Any:
@@ -64,7 +66,10 @@ def drawn_shape(ground: Ground, objective: Any, i: int) -> Shape:
         return Shape("unknown", (), (), {}, "no trial one step away was tried")
     left = left_by(objective, i, np.concatenate(others))
     word = word_of(len(left), int((left >= HOLDS).sum()), int((left < COLLAPSES).sum()))
-    words = f"{word}: the {len(left)} nearest drawn trials keep {left.min():.0%} to {left.max():.0%} of the objective"
+    near, low, high = f"{word}: the {len(left)} nearest drawn trials", left.min(), left.max()
+    if objective[i] > 0.0:
+        return Shape(word, (), (), {}, f"{near} keep {low:.0%} to {high:.0%} of the objective")
+    words = f"{near} lie {1.0 - high:.0%} to {1.0 - low:.0%} of {SPREAD} below it"
     return Shape(word, (), (), {}, words)
 
 
@@ -74,11 +79,15 @@ def last(names: Sequence[str]) -> str:
 
 
 def shape_words(
-    word: str, along: Sequence[str], across: Sequence[str], survives: Mapping[str, float], untried: Sequence[str]
-) -> str:
+    word: str, along: Sequence[str], across: Sequence[str], survives: Mapping[str, float], untried: Sequence[str],
+    gains: bool,
+) -> str:  # fmt: skip
     """What the steps leave, in a sentence that claims no step that was not taken."""
     least = min(survives, key=lambda name: survives[name])
-    text = f"the worst step ({last([least])}) leaves {survives[least]:.0%} of the objective"
+    left = survives[least]
+    more = " or more" if left == 0.0 else ""
+    change = f"leaves {left:.0%} of the objective" if gains else f"costs {1.0 - left:.0%}{more} of {SPREAD}"
+    text = f"the worst step ({last([least])}) {change}"
     if untried:
         text += f"; no step along {last(untried)} was tried"
     if word == "plateau":

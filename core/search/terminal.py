@@ -10,6 +10,7 @@ from core.jit import ROOT
 from core.report.terminal import WIDTH
 from core.search.findings import Findings
 from core.search.outputs import Top, brief, cell
+from core.search.words import coarse_words, loss_words, luck_words, whole_usd
 
 SHOWN = 12
 FIGURES = ("NetProfit", "MaxDD", "Sharpe", "Trades", "WinRate")
@@ -65,21 +66,21 @@ def summary_lines(findings: Findings, top: Top, summary: dict[str, Any], folder:
         values = found.recommended.values
         lines += [f"  {path:42} {values[path]}" for path in findings.settings]
     told = [] if findings.shape is None else [findings.shape.words]
+    loss = loss_words(findings)
+    if loss is not None:
+        told.append(loss)
     if findings.inert:
         told.append(f"changed nothing on this market: {', '.join(findings.inert)}")
     told += [*out_of_sample(summary), luck_words(findings)]
     if quotes != "real":
         told.append(f"{quotes}: a modelled premium proves no edge.")
-    asked, unranked = found.coarse
-    if asked:
-        told.append(
-            f"coarse: {asked - unranked:,} of {asked:,} ranked by closed trades, the best {found.plan.coarse:,} run in "
-            f"full; so were {unranked:,} that only a full run can tell; plateau, robustness, PBO and importances are "
-            "of these alone: steps that rank worse count as not tried"
-        )
-    lines += [part for text in told for part in textwrap.wrap(text, WIDTH, subsequent_indent="  ")]
+    if found.coarse.asked:
+        told.append(coarse_words(found))
+    lines += [
+        part for text in told for part in textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    ]
     rate = found.count() / found.seconds if found.seconds > 0 else 0.0
-    state = "" if found.ended else "interrupted: "
+    state = "" if found.ended else "interrupted: " if found.failure is None else "ended early: "
     trials = "trial" if found.count() == 1 else "trials"
     lines.append(
         f"{state}{found.count():,} {trials} in {found.seconds:.1f} s ({rate:,.0f} a second), {found.resumed} resumed"
@@ -96,9 +97,11 @@ def out_of_sample(summary: dict[str, Any]) -> list[str]:
     if walked is not None:
         for step in walked["windows"]:
             inside, outside = (
-                "unknown" if value is None else f"${value:,.0f} a year"
+                "unknown" if value is None else f"{whole_usd(value)} a year"
                 for value in (step["in_sample_profit_a_year"], step["out_of_sample_profit_a_year"])
             )
+            if not step["counted"]:
+                inside = "no trial counted, traded as the search began"
             lines.append(
                 f"{step['train'][0]} to {step['train'][1]}: {inside}; "
                 f"tested {step['test'][0]} to {step['test'][1]}: {outside}"
@@ -109,7 +112,7 @@ def out_of_sample(summary: dict[str, Any]) -> list[str]:
         )
         lines.append(
             f"walk-forward, {walked['kind']}, purged {walked['purge_days']} days: out of sample "
-            f"${walked['net_profit']:,.0f}, efficiency {ratio}{kept}"
+            f"{whole_usd(walked['net_profit'])}, efficiency {ratio}{kept}"
         )
     if validated is not None:
         lines.append(
@@ -117,15 +120,3 @@ def out_of_sample(summary: dict[str, Any]) -> list[str]:
             f"({validated['sharpe_5']:.2f} to {validated['sharpe_95']:.2f}), {validated['losing_paths']:.0%} lose"
         )
     return lines
-
-
-def luck_words(findings: Findings) -> str:
-    luck = findings.luck
-    if luck is None:
-        return "UNDECIDED: no trial counted (see --min-trades and limits)"
-    deflated = "unknown" if luck.deflated is None else f"{luck.deflated:.2f}"
-    pbo = "unknown" if luck.pbo is None else f"{luck.pbo:.0%}"
-    return (
-        f"{luck.verdict.upper()}: deflated Sharpe {deflated}, PBO {pbo}, {luck.trials:,} settings tried on this market "
-        f"(like {luck.effective:.1f} independent ones); {luck.words}"
-    )

@@ -236,7 +236,7 @@ def test_an_existing_run_is_never_written_into(stores, tmp_path, capsys):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("mine")
     args = ["backtest", "--market", "table", "--report", "none", "--out", str(tmp_path / "run")]
-    assert main.main(args) == DATA
+    assert main.main(args) == USAGE
     assert "mine" not in capsys.readouterr().out
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["mine.txt"]
     (tmp_path / "file").write_text("x")

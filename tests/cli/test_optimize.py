@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -56,13 +58,18 @@ def test_it_writes_a_folder_and_says_how_much_is_luck(desk: Path, capsys: pytest
         if claim is None
         else f"least record for this claim {math.ceil(claim):,}"
     )
-    assert record in shown.out and record in (desk / "run" / "optimize.html").read_text(encoding="utf-8")
+    assert record in " ".join(shown.out.split()) and record in (desk / "run" / "optimize.html").read_text(
+        encoding="utf-8"
+    )
     assert luck["least_sessions_to_judge"] > 0.0
     names = {"trials.parquet", "top100.csv", "best.yaml", "manifest.json", "summary.json", "optimize.html"}
     assert {path.name for path in (desk / "run").iterdir()} == names
     assert yaml.safe_load((desk / "mine.yaml").read_text(encoding="utf-8"))["about"]
     manifest = json.loads((desk / "run" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["logged_trials"] == 6 and manifest["settings_hash"]
+    searched = manifest["search"]
+    assert searched["phases"][0]["vary"]["strategy.exits.profit_frac"] == [0.2, 0.4, 0.6]
+    assert (searched["method"], searched["min_trades"], searched["engine"]) == ("grid", 2, "local")
 
 
 def test_what_it_recommends_runs_as_a_backtest_to_the_cent(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,6 +90,48 @@ def test_nothing_is_applied_where_nothing_is_recommended(desk: Path, capsys: pyt
     assert main.main(given) == 0
     assert "preset not written: no trial counted" in capsys.readouterr().out
     assert not (desk / "mine.yaml").exists()
+
+
+def test_tries_count_where_none_of_them_counts(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(typed(desk, "--json", "--quiet", "--out", str(desk / "run"), "--min-trades", "9999")) == 0
+    assert json.loads(capsys.readouterr().out)["luck"]["logged_trials"] == 6
+    assert json.loads((desk / "run" / "manifest.json").read_text(encoding="utf-8"))["logged_trials"] == 6
+
+
+def test_an_interrupted_walk_forward_keeps_the_search(
+    desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    markets.market("years")
+    monkeypatch.setattr("optimizer.walk", stopped)
+    given = typed(desk, "--market", "years", "--quiet", "--out", str(desk / "run"), "--walk-forward", "anchored")
+    assert main.main([*given, "--windows", "2"]) == 130
+    assert "walk-forward: ended early, and is left out" in capsys.readouterr().out
+    assert (desk / "run" / "optimize.html").exists()
+
+
+def test_a_folder_that_stays_empty_goes(
+    desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("optimizer.search", stopped)
+    assert main.main(typed(desk, "--quiet", "--out", str(desk / "run"))) == 130
+    assert not (desk / "run").exists()
+
+
+def test_a_full_disk_is_one_line(
+    desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("core.search.outputs.write_top", full)
+    assert main.main(typed(desk, "--quiet")) == 3
+    assert capsys.readouterr().err == "DataError: a file: No space left on device\n"
 
 
 def test_windows_of_a_walk_forward_count_as_tries(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,6 +164,13 @@ def test_its_json_is_one_object(desk: Path, capsys: pytest.CaptureFixture[str]) 
         (["--limit", "sharp > 3"], "unknown metric 'sharp'; did you mean 'sharpe'?"),
         (["--jobs", "0"], "--jobs is 0"),
         (["--apply", "config.py"], "never your config.py"),
+        (["--apply", "/dev/null/mine.yaml"], "no folder that can be written into"),
+        (["--out", "/dev/null/run"], "--out /dev/null/run: cannot be written"),
+        (["--out", "."], "already holds files"),
+        (["--trials", "5"], "grid runs all combinations"),
+        (["--address", "here:1"], "add --engine ray"),
+        (["--windows", "3"], "add --walk-forward"),
+        (["--embargo", "3"], "add one of them"),
         (["--report", "pdf"], "--report is 'pdf'"),
         (["--walk-forward", "sideways"], "give anchored or rolling"),
         (["--walk-forward", "rolling", "--windows", "500"], "give fewer --windows"),

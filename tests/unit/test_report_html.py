@@ -24,7 +24,7 @@ from core.report.exposure import Exposure
 from core.report.faces import write_report
 from core.report.factors import Factor, Firing
 from core.report.groups import groups_of
-from core.report.html import curves_of, figures_of, for_script
+from core.report.html import curves_of, figures_of
 from core.report.insight import Insight
 from core.report.measure import Measured
 from core.report.model import (
@@ -39,6 +39,7 @@ from core.report.model import (
     verdict_of,
 )
 from core.report.outcomes import outcome_figures, outcomes_of
+from core.report.page import for_script
 from core.report.stress import small_stress
 from core.report.twin import Difference
 from core.risk_manager import NO_LIMITS

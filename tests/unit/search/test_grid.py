@@ -8,10 +8,11 @@ import pytest
 
 from core.config import load
 from core.errors import ConfigError
-from core.search.grid import check_acts, grid_names, parse_grid, read_grid, space_of
+from core.search.grid import grid_names, parse_grid, read_grid
 from core.search.methods import sampled
 from core.search.needs import NEEDS, need_of, why_inert
 from core.search.objectives import DEFAULT, scores, wish_of
+from core.search.space import Space, check_acts, check_ahead
 from core.settings import BY_PATH
 from core.trials import METRIC, TRIAL_METRICS
 from tests import markets
@@ -22,8 +23,8 @@ PROFIT, STOP = "strategy.exits.profit_frac", "strategy.exits.stop_multiple"
 
 def space(tree: dict[str, Any]) -> Any:
     phase = parse_grid(tree, "test").phases[0]
-    found = space_of(phase, BASE)
-    check_acts(phase, found, BASE)
+    found = Space(phase, BASE)
+    check_acts(found, BASE)
     return found
 
 
@@ -33,8 +34,8 @@ def test_the_grids_that_ship_can_run(name: str) -> None:
     base = load(preset=grid.preset, user_file=markets.NO_FILE)
     assert grid.about
     for phase in grid.phases:
-        found = space_of(phase, base)
-        check_acts(phase, found, base)
+        found = Space(phase, base)
+        check_acts(found, base)
         best = dict(zip(found.paths, found.rows[0], strict=True))
         base = base.with_values(**{path.replace(".", "__"): value for path, value in best.items()})
 
@@ -42,18 +43,18 @@ def test_the_grids_that_ship_can_run(name: str) -> None:
 def test_the_classic_phases_are_829_trials() -> None:
     sizes, base = [], load(preset="classic", user_file=markets.NO_FILE)
     for phase in read_grid("classic").phases:
-        sizes.append(len(space_of(phase, base).rows))
+        sizes.append(len(Space(phase, base).rows))
     assert sizes == [54, 16, 18, 4, 8, 729] and sum(sizes) == 829
 
 
 def test_ten_thousand_exits_are_ten_thousand_and_fewer_where_entries_have_few_days() -> None:
     phase = read_grid("exits").phases[0]
-    assert len(space_of(phase, BASE).rows) == 10_000
+    assert len(Space(phase, BASE).rows) == 10_000
     for preset, days in (("weekly", {0, 2, 4}), ("short_dated", {0, 2, 4})):
-        found = space_of(phase, load(preset=preset, user_file=markets.NO_FILE))
+        found = Space(phase, load(preset=preset, user_file=markets.NO_FILE))
         assert {row[found.paths.index("strategy.exits.exit_dte")] for row in found.rows} == days
-    with pytest.raises(ConfigError, match=r"no combination: .*exit_dte < .*dte_min"):
-        space_of(phase, load(preset="zero_dte", user_file=markets.NO_FILE))
+    with pytest.raises(ConfigError, match=r"no combination: .*exit_dte < .*dte_min \(strategy.entry.dte_min is 0\)"):
+        Space(phase, load(preset="zero_dte", user_file=markets.NO_FILE)).some()
 
 
 def test_ranges_lists_and_conditions() -> None:
@@ -73,7 +74,9 @@ def test_ranges_lists_and_conditions() -> None:
         ({"vary": {"strategy.exits.profit_fraction": [0.5]}}, "did you mean 'strategy.exits.profit_frac'"),
         ({"vary": {PROFIT: [1.5]}}, "give 0.01 to 1"),
         ({"vary": {PROFIT: [0.5, 0.5]}}, "names a level twice"),
-        ({"vary": {PROFIT: {"from": 0.5, "to": 0.2, "step": 0.1}}}, "give 1 to"),
+        ({"vary": {PROFIT: {"from": 0.5, "to": 0.2, "step": 0.1}}}, "to is below from"),
+        ({"vary": {PROFIT: {"from": 0.2, "to": 0.5, "count": 2.5}}}, "count is no whole number"),
+        ({"vary": {PROFIT: {"from": 0.1, "to": 0.9, "step": 1e-9}}}, "give 1 to"),
         ({"vary": {PROFIT: {"from": 0.5, "until": 0.9}}}, "unknown key 'until'"),
         ({"vary": {PROFIT: []}}, "give a list, or a range"),
         ({"vary": {PROFIT: {"from": 0.2, "to": float("inf"), "step": 0.1}}}, "give {from: a"),
@@ -123,11 +126,42 @@ def test_every_need_is_of_settings_that_there_are() -> None:
 
 def test_samples_are_repeatable_and_admissible() -> None:
     phase = read_grid("exits").phases[0]
-    everything = space_of(phase, BASE)
+    everything = Space(phase, BASE)
     for method in ("random", "sobol"):
-        found = sampled(phase, everything, method, 100, 7)
+        found = sampled(everything, method, 100, 7)
         assert len(found) == len(set(found)) == 100 and set(found) <= set(everything.rows)
-        assert found == sampled(phase, everything, method, 100, 7) != sampled(phase, everything, method, 100, 8)
+        assert found == sampled(everything, method, 100, 7) != sampled(everything, method, 100, 8)
+
+
+def test_a_space_too_large_to_write_down_is_drawn_from() -> None:
+    """20^6 combinations: neither method walks them, and all that come are admitted, different and repeatable."""
+    numbers = {PROFIT: (0.05, 0.99), STOP: (1.0, 5.0), "strategy.entry.short_delta": (0.1, 0.25),
+               "strategy.size.max_risk_frac": (0.001, 0.05), "strategy.entry.skew_penalty": (0.0, 1.0),
+               "strategy.filters.vix_max": (20.0, 60.0)}  # fmt: skip
+    vary = {path: {"from": low, "to": high, "count": 20} for path, (low, high) in numbers.items()}
+    large = Space(parse_grid({"vary": vary, "where": [f"{PROFIT} < 0.5"]}, "large").phases[0], BASE)
+    assert large.size == 20**6 and not large.is_listed
+    check_acts(large, BASE)
+    for method in ("random", "sobol"):
+        found = sampled(large, method, 300, 7)
+        assert len(found) == len(set(found)) == 300 and all(large.admits(row) for row in found)
+        assert found == sampled(large, method, 300, 7) != sampled(large, method, 300, 8)
+        for place in range(6):
+            assert len({row[place] for row in found}) >= (8 if place == 0 else 18)
+    with pytest.raises(ConfigError, match="or draw some with --method random"):
+        sampled(large, "grid", 300, 7)
+    none = Space(parse_grid({"vary": vary, "where": [f"{PROFIT} > 0.99"]}, "none").phases[0], BASE)
+    with pytest.raises(ConfigError, match="left none of 64,000 drawn"):
+        check_acts(none, BASE)
+
+
+def test_later_phases_are_looked_at_before_any_runs() -> None:
+    """One that no choice before it can mend is refused; one that a choice can mend is left to its turn."""
+    first = {"vary": {"strategy.exits.stop_scale": ["none", "vol"]}}
+    check_ahead(parse_grid({"phases": [first, {"vary": {"strategy.exits.stop_scale_range": [0.1, 0.2]}}]}, "g"), BASE)
+    with pytest.raises(ConfigError, match=r"phase later varies strategy\.exits\.trail_giveback, which changes nothing"):
+        later = {"name": "later", "vary": {"strategy.exits.trail_giveback": [0.1, 0.2]}}
+        check_ahead(parse_grid({"phases": [first, later]}, "g"), BASE)
 
 
 def test_a_run_that_never_fell_ranks_first_and_few_trades_do_not_count() -> None:
@@ -141,6 +175,8 @@ def test_a_run_that_never_fell_ranks_first_and_few_trades_do_not_count() -> None
     assert np.nanargmax(found) == 0 and np.isnan(found[2]) and found[3] < 0.0 and found[1] == 10.0
     assert np.isnan(scores(wish_of(DEFAULT, 30, ("max_drawdown <= 60",)), figures)[3])
     assert scores(wish_of("max_drawdown", 0, ()), figures)[0] == 0.0
+    with pytest.raises(ConfigError, match="'nan' is no number"):
+        wish_of(DEFAULT, 30, ("sharpe >= nan",))
     for bad, words in (("sharp", "did you mean 'sharpe'"), (DEFAULT, "as 'max_drawdown_pct <= 20'")):
         with pytest.raises(ConfigError) as caught:
             wish_of(bad, 30, ("max_drawdown = 3",))

@@ -13,7 +13,7 @@ import pytest
 from core.overfit import deflated_sharpe, overfitting
 from core.search.evaluate import Evaluator, Task
 from core.search.findings import excess_returns
-from core.search.grid import parse_grid, space_of
+from core.search.grid import parse_grid
 from core.search.luck import (
     effective_number,
     independent,
@@ -24,6 +24,7 @@ from core.search.luck import (
     splits_for,
     spread_of,
 )
+from core.search.space import Space
 from tests import markets
 
 SEARCHED = {
@@ -42,7 +43,7 @@ def trials() -> Any:
     """float64 (sessions, 81): returns of a search at mid, without fees, on a generated market; means taken off."""
     store = markets.market("years")
     config = markets.config_of(market__name=store.name, costs__fill="mid", costs__fees="none")
-    space = space_of(parse_grid(SEARCHED, "searched").phases[0], config)
+    space = Space(parse_grid(SEARCHED, "searched").phases[0], config)
     outcome = Evaluator(store, config).evaluate(Task(space.paths, tuple(space.rows)))
     starts = np.full(len(space.rows), 2_500_000.0)
     returns = excess_returns(outcome.equity, starts, np.zeros(outcome.equity.shape[1]))

@@ -17,6 +17,7 @@ from core.search import outputs
 from core.search.evaluate import cash_returns_of
 from core.search.findings import findings_of, validated_of
 from core.search.grid import parse_grid
+from core.search.request import OutOfSample
 from tests import markets
 
 WIDE = {
@@ -50,7 +51,11 @@ def test_the_page_holds_together(
     grid = parse_grid(tree, name)
     request = optimizer.Request(name, jobs=1)
     found, logged = optimizer.search(store, base, grid, request, lambda _: None)
-    walked = optimizer.walk(store, base, grid, request, "anchored", 2, 5, lambda _: None) if name == "wide" else None
+    walked = (
+        optimizer.walk(store, base, grid, request, OutOfSample("anchored", 2), lambda _: None)
+        if name == "wide"
+        else None
+    )
     findings = findings_of(found, logged, cash_returns_of(store, base))
     validated = validated_of(findings, store, 5, 5) if name == "wide" else None
     summary = outputs.summary_value(findings, walked, validated)
@@ -76,3 +81,4 @@ def test_the_page_holds_together(
         assert any(key.startswith("map-") for key in data["figures"])
     if name == "none":
         assert "no trial counted" in body and "2 trials do not count" in body
+        assert "Too few sessions" not in body and "figure-importances" not in body

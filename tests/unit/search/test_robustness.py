@@ -225,3 +225,12 @@ def test_the_front_is_not_beaten() -> None:
 def test_settings_that_changed_nothing_are_named() -> None:
     outcome = np.array([[a, 1.0] for a in LEVELS["a"]], dtype=float)
     assert inert(LEVELS, outcome) == ["b", "c"]
+
+
+def test_steps_from_a_loss_are_told_in_the_spread_of_the_trials() -> None:
+    """A share of what is lost would say that a worse loss keeps more than all of it."""
+    levels = {"a.x": [0, 1, 2]}
+    lost = shape_of(levels, [-1.0, -1.1, -3.0], 1)
+    assert lost.words.endswith("the worst step (x) costs 100% or more of the trials' standard deviation")
+    assert "costs 0% of the trials' standard deviation" in shape_of(levels, [-1.0, -1.0, -3.0], 0).words
+    assert shape_of(levels, [2.0, 1.0, 1.0], 0).words.endswith("leaves 50% of the objective")

@@ -21,12 +21,15 @@ from backtest_engine import ledger_for
 from core.config import ROOT, Config, load
 from core.errors import ConfigError, DataError
 from core.search import coarse_stage, outputs
-from core.search.database import Database, log_trial, packed, parts_of, unpacked
+from core.search import database as database_module
+from core.search.database import SOURCES, Database, log_trial, packed, parts_of, results_hash, unpacked
 from core.search.evaluate import Evaluator, Hasher, Task, cash_returns_of
 from core.search.findings import findings_of, ranking, validated_of
 from core.search.grid import Grid, parse_grid
 from core.search.records import Found, Progress
-from core.search.terminal import HEADS, SHOWN, table_lines
+from core.search.request import OutOfSample
+from core.search.robustness import ground_of, neighbours
+from core.search.terminal import HEADS, SHOWN, out_of_sample, table_lines
 from core.search.workers import MINE, Local
 from core.settings import BY_PATH
 from core.trials import METRIC
@@ -217,6 +220,34 @@ def test_a_file_that_is_no_database_is_named(reports: Path) -> None:
         Database("store")
 
 
+def test_a_database_that_cannot_be_written_is_not_to_be_moved_away(reports: Path) -> None:
+    with Database("store") as database:
+        database.connection.execute("pragma query_only = on")
+        with pytest.raises(DataError, match=r"readonly database.*is the disk full, or the file not yours") as caught:
+            database.log("11" * 32)
+        assert "move it away" not in str(caught.value)
+        with pytest.raises(DataError, match=r"trials\.sqlite: cannot be used"):
+            database.keep(["22" * 32], np.zeros((1, len(METRIC))), np.zeros((1, 5), np.int64))
+    (reports / "file").write_text("", encoding="utf-8")
+    with pytest.raises(DataError, match="cannot be used"):
+        Database("store", reports / "file" / "trials.sqlite")
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_finished_trials_are_no_longer_taken_once_what_runs_them_changed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for source in SOURCES:
+        (tmp_path / source).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / source).write_bytes((ROOT / source).read_bytes())
+    monkeypatch.setattr(database_module, "ROOT", tmp_path)
+    before = results_hash.__wrapped__()
+    assert before == results_hash()
+    with (tmp_path / name).open("a", encoding="utf-8") as file:
+        file.write("# changed\n")
+    assert results_hash.__wrapped__() != before
+
+
 def test_interrupting_keeps_what_is_done() -> None:
     def stop(progress: Progress) -> None:
         if progress.done >= 6:
@@ -305,6 +336,8 @@ def test_plans_that_cannot_be_are_refused() -> None:
         ({"method": "cmaes"}, "one phase"),
         ({"coarse": 5, "method": "tpe"}, "--coarse"),
         ({"coarse": 5}, "max_positions"),
+        ({"trials": 5}, "grid runs all combinations"),
+        ({"address": "here:6379"}, "add --engine ray"),
     ):
         with pytest.raises(ConfigError) as caught:
             searched(**wishes)
@@ -323,12 +356,80 @@ def test_a_coarse_stage_keeps_the_best() -> None:
     assert whole.phases[0].hashes[int(np.nanargmax(closed))] in few.phases[0].hashes
 
 
+def test_what_a_coarse_stage_recommends_has_all_its_neighbours() -> None:
+    """And as high a plateau as the full grid says of it; what takes all trials is unknown, not flattered."""
+    vary = {f"{EXITS}.profit_frac": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6], f"{EXITS}.stop_multiple": [0.5, 1, 2, 3],
+            f"{EXITS}.max_hold_days": [0, 1, 2, 3, 5]}  # fmt: skip
+    grid = parse_grid({"vary": vary, "min_trades": 1, "objective": "net_profit"}, "exits")
+    config = markets.config_of(market__name="modelled", strategy__max_positions=1, strategy__entry__schedule="daily",
+                               account__starting_cash=1e6)  # fmt: skip
+    cash = cash_returns_of(markets.market("modelled"), config)
+    whole, few = (findings_of(*searched(grid, config, coarse=coarse), cash) for coarse in (0, 3))
+    assert few.found.coarse.beside > 0 and len(few.hashes) < len(whole.hashes)
+    ground, own = few.found.phases[0].ground, few.recommended
+    assert ground is not None and ground.whole[own] and not ground.whole.all()
+    there = whole.hashes.index(few.hashes[own])
+    beside = neighbours(ground_of(whole.found.phases[0].levels()), [there])
+    assert {whole.hashes[i] for i in beside} <= set(few.hashes)
+    gained = few.figures[own, METRIC["net_profit"]] > 0.0
+    if gained and not np.isnan(whole.scores[beside]).any():
+        assert few.robustness[own] == pytest.approx(whole.robustness[there], rel=1e-12)
+    assert np.isnan(few.robustness[~ground.whole]).all()
+    assert few.luck is not None and few.luck.pbo is None and whole.luck is not None and whole.luck.pbo is not None
+    assert few.importances == [] and few.inert == []
+
+
+def test_a_phase_that_cannot_run_from_what_was_chosen_ends_the_search_with_what_is_done() -> None:
+    """Whatever the first phase chooses, one of its levels leaves the second nothing to try."""
+    first = {"name": "first", "vary": {f"{EXITS}.profit_frac": [0.2, 0.4]}}
+    for sign in ("<", ">"):
+        later = {
+            "name": "later",
+            "vary": {f"{EXITS}.stop_multiple": [1, 2]},
+            "where": [f"{EXITS}.profit_frac {sign} 0.3"],
+        }
+        found, _ = searched(parse_grid({"phases": [first, later], "min_trades": 1}, "test"))
+        if found.failure is not None:
+            break
+    assert found.failure is not None and "leave no combination" in str(found.failure)
+    assert not found.ended and [phase.phase.name for phase in found.phases] == ["first"] and found.count() == 2
+
+
+def test_a_hopeless_later_phase_is_refused_before_the_first_runs() -> None:
+    told: list[Progress] = []
+    first = {"name": "first", "vary": {f"{EXITS}.profit_frac": [0.2, 0.4]}}
+    later = {"name": "later", "vary": {f"{EXITS}.trail_giveback": [0.1, 0.2]}}
+    with pytest.raises(ConfigError, match="phase later varies"):
+        searched(parse_grid({"phases": [first, later]}, "test"), watch=told.append)
+    assert not told
+
+
+def test_a_space_too_large_to_list_is_searched_by_suggestions() -> None:
+    pytest.importorskip("optuna")
+    names = (f"{EXITS}.profit_frac", f"{EXITS}.stop_multiple", f"{ENTRY}.short_delta", f"{ENTRY}.skew_penalty")
+    vary = {name: {"from": low, "to": high, "count": 40} for name, low, high in zip(
+        names, (0.1, 1.0, 0.15, 0.0), (0.9, 5.0, 0.25, 1.0), strict=True)}  # fmt: skip
+    found, _ = searched(parse_grid({"vary": vary, "min_trades": 1}, "large"), method="tpe", trials=20)
+    assert found.count() == 20 == len(set(found.phases[0].hashes))
+
+
+def test_a_walk_forward_whose_trainings_count_nothing_says_so() -> None:
+    store, base = markets.market("years"), markets.config_of(market__name="years")
+    grid = parse_grid({"vary": {f"{EXITS}.profit_frac": [0.3, 0.5]}, "min_trades": 10**6}, "walk")
+    request, wanted = optimizer.Request("walk", jobs=1), OutOfSample("rolling", 3)
+    walked = optimizer.walk(store, base, grid, request, wanted, quiet)
+    assert [step.counted for step in walked.steps] == [False] * 3 and walked.drift.kept is None
+    findings = findings_of(*searched(grid, base, "years"), cash_returns_of(store, base))
+    told = " ".join(out_of_sample(outputs.summary_value(findings, walked)))
+    assert told.count("no trial counted, traded as the search began") == 3 and "kept the last choice" not in told
+
+
 def test_walking_forward_searches_every_training_anew() -> None:
     store = markets.market("years")
     base = markets.config_of(market__name="years")
     grid = parse_grid({"vary": {"strategy.exits.profit_frac": [0.3, 0.5], "strategy.exits.stop_multiple": [1, 2]},
                        "min_trades": 3}, "walk")  # fmt: skip
-    walked = optimizer.walk(store, base, grid, optimizer.Request("walk", jobs=1), "rolling", 3, 5, quiet)
+    walked = optimizer.walk(store, base, grid, optimizer.Request("walk", jobs=1), OutOfSample("rolling", 3), quiet)
     assert len(walked.steps) == 3 and walked.purge_days == 28 and walked.trials == 12
     cash = 2_500_000
     for step in walked.steps:
