@@ -240,7 +240,7 @@ def test_an_existing_run_is_never_written_into(stores, tmp_path, capsys):
     assert "mine" not in capsys.readouterr().out
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["mine.txt"]
     (tmp_path / "file").write_text("x")
-    assert main.main([*args[:-1], str(tmp_path / "file")]) == DATA
+    assert main.main([*args[:-1], str(tmp_path / "file")]) == USAGE
 
 
 def test_the_default_folder_bears_command_and_settings(stores, tmp_path, capsys):
