@@ -144,7 +144,8 @@ def leave_rows(leave, regime, out):
 def judged(gates: Gates, signal: Any, session: Any, event: Any) -> tuple[Any, Any]:
     """(failed, unknown), uint32 (N): a bit per gate, in the order of GATES."""
     failed, unknown = np.zeros(len(session), np.uint32), np.zeros(len(session), np.uint32)
-    judge_rows(gates, signal, session, event, failed, unknown)
+    if reads_signals(gates) or event.any():  # else nothing can fail, and a start need not load the kernel
+        judge_rows(gates, signal, session, event, failed, unknown)
     return failed, unknown
 
 
@@ -157,7 +158,9 @@ def failing(gates: Gates, signal: Any, session: Any, event: Any) -> Any:
 def gate_rows(gates: Gates, signal: Any, session: Any, event: Any) -> Any:
     """uint8 (2, N), Market.gate: why nothing may be opened on each row, why everything must be left."""
     out = np.zeros((2, len(session)), np.uint8)
-    reason_rows(*judged(gates, signal, session, event), GATE_REASONS, out[0])
+    failed, unknown = judged(gates, signal, session, event)
+    if failed.any() or unknown.any():
+        reason_rows(failed, unknown, GATE_REASONS, out[0])
     if gates.leave:
         leave_rows(gates.leave, signal[SIGNAL_REGIME], out[1])
     return out

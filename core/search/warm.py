@@ -1,4 +1,4 @@
-"""Compile the sweep and the coarse stage for the types of every market, without running anything.
+"""Compile the sweep, the coarse stage and the test of halves for the types of every market, without running anything.
 
 python -m core.search.warm
 """
@@ -11,6 +11,7 @@ from core.coarse import RESULTS, coarse, new_passages
 from core.config import ROOT, load
 from core.costs import costs_from
 from core.market.store import empty_market
+from core.overfit import overfitting
 from core.portfolio import new_book, new_ledger
 from core.risk_manager import limits_from
 from core.search.evaluate import fees_by_name, repeated
@@ -22,7 +23,7 @@ from strategies.rules import rules_from
 
 
 def warm() -> None:
-    """Both kernels."""
+    """All kernels that only searches run."""
     market, config = empty_market(), load(user_file=ROOT / "no user settings")
     rules, limits = rules_from(config.values), limits_from(config.values)
     costs = record_of(costs_from(config.values, fees_by_name("none"), LEGS))
@@ -39,6 +40,7 @@ def warm() -> None:
         market, record_of(rules), record_of(limits), costs, book, blank, out, shared, passages, sides, levels, 10**7,
         0, 1, np.zeros((0, len(RESULTS)), np.int64),
     )  # fmt: skip
+    overfitting(np.arange(16.0).reshape(8, 2) % 3.0, 2)
 
 
 if __name__ == "__main__":
