@@ -17,7 +17,7 @@ from core.search.needs import why_inert
 MOST_COMBINATIONS = 5_000_000  # that a full grid may have
 MOST_LISTED = 100_000  # combinations up to which a draw chooses among all of them
 DRAWS = 64  # that one wanted row may take
-SAMPLE, SAMPLE_SEED = 1000, 0
+SAMPLE, SAMPLE_SEED, STARTS = 1000, 0, 64
 
 
 class Space:
@@ -111,8 +111,8 @@ def check_acts(space: Space, base: Config) -> None:
 def check_ahead(grid: Grid, base: Config) -> None:
     """Refuse a phase before any runs, where no choice of those before it could mend what is wrong with it.
 
-    Of those choices a few are looked at: none, the first and the last level of each setting, each level by itself. A
-    phase that can run from one of them is left to its turn.
+    Of those choices some are looked at: none, the first and the last level of each setting, each level by itself, and
+    STARTS drawn ones. A phase that can run from one of them is left to its turn.
     """
     varied: dict[str, tuple[Any, ...]] = {}
     fixed: dict[str, Any] = {}
@@ -137,6 +137,9 @@ def starts(varied: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
         yield {path: levels[0] for path, levels in varied.items()}
         yield {path: levels[-1] for path, levels in varied.items()}
         yield from ({path: level} for path, levels in varied.items() for level in levels)
+        rng = np.random.default_rng(SAMPLE_SEED)
+        for _ in range(STARTS):
+            yield {path: levels[rng.integers(len(levels))] for path, levels in varied.items()}
 
 
 def changed(base: Config, values: Mapping[str, Any], source: str) -> Config:
