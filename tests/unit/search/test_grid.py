@@ -159,9 +159,9 @@ def test_later_phases_are_looked_at_before_any_runs() -> None:
     """One that no choice before it can mend is refused; one that a choice can mend is left to its turn."""
     first = {"vary": {"strategy.exits.stop_scale": ["none", "vol"]}}
     check_ahead(parse_grid({"phases": [first, {"vary": {"strategy.exits.stop_scale_range": [0.1, 0.2]}}]}, "g"), BASE)
-    needs_two = [{"vary": {STOP: [0, 1, 2, 3], "strategy.exits.stop_scale": ["vol", "none"]}},
-                 {"vary": {"strategy.exits.stop_scale_range": [0.1, 0.2]}}]  # fmt: skip
-    check_ahead(parse_grid({"phases": needs_two}, "g"), BASE.with_values(strategy__exits__stop_multiple=0.0))
+    choices = {"strategy.signals.classifier": ["rules", "hmm"], "strategy.filters.avoid_regimes": ["crash", "none"]}
+    needs_both = {"vary": {"strategy.signals.hmm_refit": [21, 63]}}
+    check_ahead(parse_grid({"phases": [{"vary": choices}, needs_both]}, "g"), BASE)
     with pytest.raises(ConfigError, match=r"phase later varies strategy\.exits\.trail_giveback, which changes nothing"):
         later = {"name": "later", "vary": {"strategy.exits.trail_giveback": [0.1, 0.2]}}
         check_ahead(parse_grid({"phases": [first, later]}, "g"), BASE)
