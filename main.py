@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import errno
 import gc
+import os
 import sys
 import traceback
 
@@ -37,7 +38,7 @@ from core.report import cli as report_cli
 from core.report.completion import SHELLS, completion
 
 INTERRUPTED = 130
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # told without the name of the file
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)  # told without the name of the file
 
 
 def build_parser() -> Parser:
@@ -109,6 +110,8 @@ COMMANDS = {
 def main(argv: list[str]) -> int:
     """Run one command; returns the exit code of the contract."""
     debug = "--debug" in argv
+    if sys.stderr is None:  # closed by whoever started this: words for it go nowhere, the result is still shown
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     try:
         parser = build_parser()
         args = parser.parse_args(argv)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.config import Config
-from core.errors import ConfigError
+from core.errors import ConfigError, DataError, QuantorError
 from core.market.calendar import day_text
 from core.market.store import Store, days_between
 from core.metrics import SESSIONS_PER_YEAR
@@ -27,13 +27,14 @@ from core.search.cross_validation import trainings_of
 from core.search.database import Database
 from core.search.evaluate import Hasher, Outcome, Task
 from core.search.findings import TESTED_GROUPS, longest_hold
-from core.search.grid import Grid, Phase, Row
+from core.search.grid import Grid, Phase, Row, levels_of_grid
 from core.search.methods import ROUND, Suggester, sampled
 from core.search.objectives import PARETO, scores
 from core.search.records import Coarse, Found, Gathered, PhaseFound, Plan, Progress, levels_of_rows
 from core.search.request import OutOfSample, Request, engine_of, plan_of
 from core.search.robustness import Ground, ground_of, neighbours, plateau
-from core.search.space import Space, changed, check_acts, check_ahead
+from core.search.shapes import Neighbour
+from core.search.space import Space, changed, check_acts, check_ahead, steps_from
 from core.search.windows import KINDS, Drift, Window, drift, efficiency, stitched, walk_forward
 from core.search.workers import TrialEngine
 from core.trials import METRIC
@@ -53,22 +54,22 @@ class Search:
         self.coarse = Coarse(0, 0, 0)
         self.best: float | None = None
         self.ended = True
+        self.failure: QuantorError | None = None  # what ended it early, beside Ctrl-C
         self.hasher_of = cache(lambda paths: Hasher(self.base.values, paths))
 
     def run(self, grid: Grid) -> Found:
         """All phases. Ctrl-C, or a phase that cannot run from what was chosen, ends it with what is done."""
-        check_ahead(grid, changed(self.base, dict(self.plan.fixed), "phase"))
+        check_ahead(grid, changed(self.base, dict(self.plan.fixed), "phase"), self.plan.method)
         chosen = dict(self.plan.fixed)
         phases: list[PhaseFound] = []
-        failure: ConfigError | None = None
         self.total = self.expected(grid)
         for phase in grid.phases:
             try:
                 found = self.run_phase(phase, chosen)
-            except ConfigError as error:
+            except (QuantorError, KeyboardInterrupt) as reason:
                 if not phases:
                     raise
-                self.ended, failure = False, error
+                self.end(reason)
                 break
             if found is not None:
                 phases.append(found)
@@ -76,12 +77,51 @@ class Search:
                     chosen.update(zip(found.paths, found.rows[found.chosen], strict=True))
             if not self.ended:
                 break
+        beyond = self.steps_beyond(grid, phases, chosen) if self.ended else ()
         fixed = dict(self.plan.fixed)
         recommended = changed(self.base, {p: v for p, v in chosen.items() if p not in fixed}, "recommended")
         seconds = time.monotonic() - self.began
         return Found(
-            grid, self.base, self.plan, phases, recommended, self.ended, self.resumed, seconds, self.coarse, failure
+            grid,
+            self.base,
+            self.plan,
+            phases,
+            recommended,
+            self.ended,
+            self.resumed,
+            seconds,
+            self.coarse,
+            beyond,
+            self.failure,
         )
+
+    def steps_beyond(self, grid: Grid, phases: list[PhaseFound], chosen: dict[str, Any]) -> tuple[Neighbour, ...]:
+        """One step from the recommended trial along each setting of the phases before its own.
+
+        Its own phase took all others from where it began, and told its plateau by its own settings: what a step back
+        costs there is not known otherwise. Windows of a walk-forward ask for choices alone.
+        """
+        last = next((phase for phase in reversed(phases) if phase.chosen >= 0), None)
+        if last is None or self.plan.fixed:
+            return ()
+        here, row = changed(self.base, chosen, "steps"), last.rows[last.chosen]
+        names, rows = list[str](), list[Row]()
+        for path, level in steps_from(grid, last.phase, here):
+            if path in last.paths:
+                place = last.paths.index(path)
+                names.append(path)
+                rows.append((*row[:place], level, *row[place + 1 :]))
+        if not rows:
+            return ()
+        got = Gathered(rows)
+        self.total += len(rows)
+        self.collect("steps beyond", last.paths, got, list(range(len(rows))))
+        score = scores(self.plan.wish, got.figures)
+        return tuple(Neighbour(names[i], float(score[i])) for i in got.done().tolist())
+
+    def end(self, reason: BaseException) -> None:
+        """End early, with what is done."""
+        self.ended, self.failure = False, reason if isinstance(reason, QuantorError) else None
 
     def expected(self, grid: Grid) -> int:
         """How many trials the search will have: of phases that begin where others end, as far as it can be told."""
@@ -104,6 +144,8 @@ class Search:
         if self.plan.method in ("tpe", "cmaes"):
             return self.finished(phase, paths, self.suggested(space, paths, head))
         rows = [(*head, *row) for row in sampled(space, self.plan.method, self.plan.trials, self.plan.seed)]
+        if not rows:
+            raise space.nothing_left()
         if self.plan.coarse:
             return self.coarsely(phase, paths, rows)
         got = Gathered(rows)
@@ -144,7 +186,9 @@ class Search:
         figures = got.figures[kept]
         score = scores(self.plan.wish, figures)
         found = PhaseFound(phase, paths, rows, hashes, figures, equity, ledger, score, -1)
-        ground = ground or ground_of(found.levels())
+        if ground is None:
+            ground = ground_of(levels_of_rows(phase, paths, got.rows))
+            ground = ground if len(kept) == len(got.rows) else ground.at(kept)
         return found._replace(chosen=plateau(ground, score), ground=ground)
 
     def suggested(self, space: Space, paths: tuple[str, ...], head: Row) -> Gathered:
@@ -181,8 +225,8 @@ class Search:
                 got.take(where, outcome.hashes, outcome.figures[source], first[source])
                 got.equity.update(zip(first.tolist(), outcome.equity, strict=True))
                 self.told(name, len(where), outcome.figures)
-        except KeyboardInterrupt:
-            self.ended = False
+        except (KeyboardInterrupt, DataError) as reason:  # no room to keep them, or workers that die again and again
+            self.end(reason)
 
     def pieces(self, paths: tuple[str, ...], rows: list[Row]) -> Iterator[tuple[list[int], Outcome, Any]]:
         """(places, outcome, which of its m ledgers each place has) as they come; of equal trials the first is run.
@@ -240,11 +284,13 @@ def search(
         return found, database.logged()
 
 
-def check_out_of_sample(store: Store, base: Config, grid: Grid, wanted: OutOfSample) -> None:
+def check_out_of_sample(store: Store, base: Config, grid: Grid, wanted: OutOfSample, coarse: bool = False) -> None:
     """Refuse windows of a walk-forward and groups of a cross-validation that the market cannot fill."""
     days, purge = days_between(store, base["market.start"], base["market.end"]), longest_hold(grid, base)
     if wanted.kind is not None:
         walk_forward(days, wanted.kind, wanted.windows, purge, wanted.embargo_days)
+    if wanted.groups is not None and coarse:
+        raise ConfigError("--cross-validate takes all trials, and --coarse runs the best of the whole sample alone")
     if wanted.groups is not None and len(grid.phases) > 1:
         raise ConfigError(
             f"--cross-validate is for grids of one phase; {grid.name} has {len(grid.phases)}, and the later ones begin "
@@ -305,7 +351,7 @@ def walk(
             found.append(step)
             trials, cash = trials + count, int(step.equity[-1])
     ratios, overall = efficiency([s.in_sample for s in found], [s.out_of_sample for s in found])
-    levels = {path: values for phase in grid.phases for path, values in phase.levels.items()}
+    levels = levels_of_grid(grid)
     return Walked(
         kind, purge, wanted.embargo_days, found, stitched([(s.start_cents, s.equity) for s in found]), ratios, overall,
         drift([s.settings for s in found if s.counted], levels), trials,

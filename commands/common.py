@@ -40,7 +40,7 @@ def market_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="settings in YAML")
     parser.add_argument("--preset", metavar="NAME", help="settings by name: " + ", ".join(settings.preset_names()))
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="one setting (repeatable)")
-    parser.add_argument("--seed", metavar="N", help="seed of a modelled market")
+    parser.add_argument("--seed", metavar="N", help="seed of a modelled market: another seed is another market")
 
 
 def effective(args: argparse.Namespace) -> settings.Config:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from commands.common import REPORTS, common, compile_sweep_if_cold, effective, market_options, show, teller
-from core.errors import ConfigError
+from core.errors import ConfigError, DataError, QuantorError
 
 
 def add_optimize_parser(commands: Any) -> None:
@@ -22,13 +25,18 @@ def add_optimize_parser(commands: Any) -> None:
     market_options(optimize)
     optimize.add_argument("--grid", metavar="G", default="classic", help="name in data/grids, or a YAML file (classic)")
     optimize.add_argument("--method", metavar="M", help="grid (default), random, sobol, tpe, cmaes")
-    optimize.add_argument("--trials", metavar="N", type=int, help="of a phase, for all methods but grid")
+    optimize.add_argument(
+        "--trials", metavar="N", type=int, help="of a phase, for all methods but grid (1000; tpe, cmaes 300)"
+    )
     optimize.add_argument(
         "--objective", metavar="NAME", help="net_profit_over_max_drawdown (default), any metric, pareto"
     )
     optimize.add_argument("--min-trades", metavar="N", type=int, help="fewer closed trades do not count (30)")
-    optimize.add_argument("--limit", metavar="TEXT", action="append", default=[], help="'max_drawdown_pct <= 20'")
-    optimize.add_argument("--coarse", metavar="N", type=int, default=0, help="exits: run N in full, by closed trades")
+    optimize.add_argument(
+        "--limit", metavar="TEXT", action="append", default=[], help="'max_drawdown_pct <= 20', beside the grid's"
+    )
+    optimize.add_argument("--coarse", metavar="N", type=int, help="exits: run in full the best N by closed trades")
+    optimize.add_argument("--draw-seed", metavar="N", type=int, help="of random, sobol, tpe, cmaes (the market's)")
     optimize.add_argument("--walk-forward", metavar="KIND", help="anchored or rolling: search every training anew")
     optimize.add_argument("--windows", metavar="N", type=int, help="of a walk-forward (5)")
     optimize.add_argument("--embargo", metavar="DAYS", type=int, help="between training and test (5)")
@@ -38,7 +46,7 @@ def add_optimize_parser(commands: Any) -> None:
     optimize.add_argument("--address", metavar="HOST:PORT", help="ray: a cluster that runs (default: one of its own)")
     optimize.add_argument("--resume", action="store_true", help="take finished trials of earlier searches")
     optimize.add_argument("--apply", metavar="FILE", help="also write the recommended settings as a preset")
-    optimize.add_argument("--report", default="html", metavar="LIST", help="html (default) or none")
+    optimize.add_argument("--report", default="html", metavar="KIND", help="html (default) or none")
     optimize.add_argument("--out", metavar="DIR", help="run folder (default reports/<run id>)")
     common(optimize)
 
@@ -58,6 +66,10 @@ def run_optimize(args: argparse.Namespace) -> None:
     args.preset = args.preset or grid.preset
     config = effective(args)
     say = teller(args)
+    for path in sorted(
+        set(grid.phases[0].levels) & {path for path in config.values if config.sources[path] == "--set"}
+    ):
+        say(f"{path} is varied by the grid: what --set gives has no effect")
     from core.market.catalog import open_market
 
     compiling = compile_sweep_if_cold(say)
@@ -72,22 +84,38 @@ def run_optimize(args: argparse.Namespace) -> None:
 
     request = Request(
         args.grid, args.method, args.trials, args.objective, args.min_trades, tuple(args.limit), args.jobs, args.engine,
-        args.address, args.resume, args.coarse,
+        args.address, args.resume, args.coarse, args.draw_seed,
     )  # fmt: skip
-    optimizer.check_out_of_sample(store, config, grid, wanted)
+    optimizer.check_out_of_sample(store, config, grid, wanted, bool(args.coarse))
     with run_files.fresh_folder(args.out, "optimize", config.hash(), started) as (folder, run_id):
         found, logged, walked, stopped = searched(args, store, config, grid, request, wanted)
-        findings = findings_of(found, logged, cash_returns_of(store, config))
-        manifest = manifest_value(findings, store, run_id, started, {"engine": args.engine, **wanted.value()})
-        show_search(args, store, findings, folder, manifest, walked, wanted, stopped)
+        with uninterrupted():
+            if wanted.kind is not None:
+                logged = optimizer.logged(store)
+            findings = findings_of(found, logged, cash_returns_of(store, config))
+            manifest = manifest_value(findings, store, run_id, started, {"engine": args.engine, **wanted.value()})
+            show_search(args, store, findings, folder, manifest, walked, wanted, stopped)
     if not found.ended or stopped is not None:
         raise found.failure or stopped or KeyboardInterrupt
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until what is done is written and shown: a second or two."""
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
 
 
 def searched(
     args: argparse.Namespace, store: Any, config: Any, grid: Any, request: Any, wanted: Any
 ) -> tuple[Any, int, Any, BaseException | None]:
-    """(what was found, settings tried by now, walk-forward or None, what ended the walk-forward early)."""
+    """(what was found, settings tried by then, walk-forward or None, what ended the walk-forward early)."""
     import optimizer
     from core.search.progress import ProgressLine
 
@@ -96,15 +124,13 @@ def searched(
     try:
         found, logged = optimizer.search(store, config, grid, request, watch)
         if not found.phases:
-            raise KeyboardInterrupt
+            raise found.failure or KeyboardInterrupt
         if wanted.kind is None or not found.ended:
             return found, logged, None, None
-        walked, stopped = None, None
         try:
-            walked = optimizer.walk(store, config, grid, request, wanted, watch)
-        except (KeyboardInterrupt, ConfigError) as reason:
-            stopped = reason  # the search itself is whole, and will be shown
-        return found, optimizer.logged(store), walked, stopped
+            return found, logged, optimizer.walk(store, config, grid, request, wanted, watch), None
+        except (KeyboardInterrupt, QuantorError) as reason:
+            return found, logged, None, reason  # the search itself is whole, and will be shown
     finally:
         line.close()
 
@@ -117,25 +143,42 @@ def show_search(
     from core.search import outputs
     from core.search.findings import validated_of
     from core.search.terminal import summary_lines
-    from core.search.words import why_none
 
     validated = None
     if wanted.groups is not None:
         validated = validated_of(findings, store, wanted.groups, wanted.embargo_days)
-    summary = outputs.summary_value(findings, walked, validated)
+    why = None if stopped is None else str(stopped) or "interrupted"
+    summary = outputs.summary_value(findings, walked, validated, why)
     top = outputs.top_of(findings)
-    outputs.write_search(folder, findings, top, manifest, summary)
-    if args.report == "html":
-        from core.report.optimize import write_optimize
-
-        write_optimize(folder, findings, top, summary, store, walked, validated)
     lines = summary_lines(findings, top, summary, folder, store.manifest.get("quotes", "real"))
-    if stopped is not None:
-        lines.append("walk-forward: ended early, and is left out")
-    ended = findings.found.ended
-    if args.apply is not None and (findings.recommended < 0 or not ended):
-        lines.append(f"preset not written: {why_none(findings) if ended else 'the search ended early'}")
-    elif args.apply is not None:
-        target = outputs.apply_to(args.apply, outputs.preset_text(findings, outputs.about_of(findings)))
-        lines.append(f"preset written: {target}")
-    show(args, {"run_id": manifest["run_id"], "folder": str(folder), **summary}, lines)
+    told: dict[str, Any] = {"run_id": manifest["run_id"], "folder": str(folder), **summary}
+    trouble: QuantorError | None = None
+    try:
+        outputs.write_search(folder, findings, top, manifest, summary)
+        if args.report == "html":
+            from core.report.optimize import write_optimize
+
+            write_optimize(folder, findings, top, summary, store, walked, validated)
+        if args.apply is not None:
+            told["applied"], text = apply(args.apply, findings)
+            lines.append(text)
+    except OSError as error:
+        trouble = DataError(f"{folder}: not all files could be written ({error.strerror or error})")
+    except QuantorError as error:
+        trouble = error
+    show(args, told, lines)
+    if trouble is not None:
+        raise trouble
+
+
+def apply(target: str, findings: Any) -> tuple[str | None, str]:
+    """(the preset that was written, or None; a line about it)."""
+    from core.search import outputs
+    from core.search.words import why_none
+
+    if not findings.found.ended:
+        return None, "preset not written: the search ended early"
+    if findings.recommended < 0:
+        return None, f"preset not written: {why_none(findings)}"
+    path = outputs.apply_to(target, outputs.preset_text(findings, outputs.about_of(findings)))
+    return str(path), f"preset written: {path}"

@@ -270,6 +270,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     class Loader(yaml.SafeLoader):
         """Safe, and dates stay text: our own check names the one that does not exist."""
 
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            """A key that stands twice is a mistake: the last one would win in silence."""
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            for key in keys:
+                if isinstance(key, str) and keys.count(key) > 1:
+                    raise ValueError(f"line {node.start_mark.line + 1} on: {key} stands there twice")
+            return super().construct_mapping(node, deep)
+
     keep = {
         first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()

@@ -16,8 +16,17 @@ from core.search.cross_validation import CrossValidated
 from core.search.findings import Findings
 from core.search.heat import heat_map
 from core.search.outputs import Top, brief, cell, short_names
-from core.search.words import coarse_words, loss_words, whole_usd, why_none
-from core.trials import METRIC
+from core.search.terminal import FIGURES, HEADS
+from core.search.words import (
+    coarse_words,
+    efficiency_words,
+    loss_words,
+    luck_words,
+    uncounted_words,
+    whole_usd,
+    why_none,
+)
+from core.trials import COUNTS, METRIC
 
 SHOWN, MAPS = 25, 3
 TONES = {"not overfit": "gain", "overfit": "loss", "undecided": ""}
@@ -40,7 +49,8 @@ def beside_rows(findings: Findings) -> list[list[str]]:
     pair = (findings.recommended, findings.best)
     rows = [[path, *("" if i < 0 else str(values[i]) for i in pair)] for path, values in findings.settings.items()]
     for name in BESIDE:
-        rows.append([name, *("" if i < 0 else brief(float(findings.figures[i, METRIC[name]])) for i in pair)])
+        values = [None if i < 0 else float(findings.figures[i, METRIC[name]]) for i in pair]
+        rows.append([name, *("" if v is None else f"{v:,.0f}" if name in COUNTS else brief(v) for v in values)])
     rows.append(["robustness", *("" if i < 0 else brief(float(findings.robustness[i])) for i in pair)])
     return rows
 
@@ -48,6 +58,8 @@ def beside_rows(findings: Findings) -> list[list[str]]:
 def maps_of(findings: Findings) -> dict[str, tuple[str, plots.Figure]]:
     """Heat maps of the settings that matter most, by phase."""
     found = {}
+    if not np.isfinite(findings.scores).any():
+        return {}
     for number, (phase, shares) in enumerate(zip(findings.found.phases, findings.importances, strict=False)):
         levels = phase.levels()
         names = sorted((n for n in levels if len(set(levels[n])) > 1), key=lambda n: -shares[n])
@@ -80,7 +92,7 @@ def figures_of(
     }
     if shares:
         figures["importances"] = plots.importances_figure(shares)
-    if np.isfinite(findings.scores).any():
+    if np.isfinite(findings.robustness).any():
         figures["robustness"] = plots.marked(
             findings.scores, findings.robustness, findings.recommended, findings.best, "objective", "robustness"
         )
@@ -100,11 +112,12 @@ def walk_value(summary: dict[str, Any]) -> dict[str, Any] | None:
     walked = summary["walk_forward"]
     if walked is None:
         return None
-    ratio = "undefined (nothing earned in sample)" if walked["efficiency"] is None else f"{walked['efficiency']:.0%}"
+    ratio = efficiency_words(walked["efficiency"])
     rows = [
         [
             " to ".join(step["train"]), " to ".join(step["test"]), brief(step["in_sample_profit_a_year"]),
-            brief(step["out_of_sample_profit_a_year"]), brief(step["efficiency"]),
+            brief(step["out_of_sample_profit_a_year"]),
+            "" if step["efficiency"] is None else efficiency_words(step["efficiency"]),
             ", ".join(f"{path.rsplit('.', 1)[-1]} {value}" for path, value in step["settings"].items()),
         ]
         for step in walked["windows"]
@@ -116,8 +129,10 @@ def walk_value(summary: dict[str, Any]) -> dict[str, Any] | None:
     return {"text": text, "rows": rows}
 
 
-def warnings_of(findings: Findings, quotes: str) -> list[str]:
+def warnings_of(findings: Findings, quotes: str, stopped: str | None) -> list[str]:
     found = []
+    if stopped is not None:
+        found.append(f"The walk-forward ended early ({stopped}), and is left out.")
     if quotes != "real":
         found.append(f"{quotes}: a modelled premium proves no edge.")
     if not findings.found.ended and findings.found.failure is None:
@@ -129,9 +144,26 @@ def warnings_of(findings: Findings, quotes: str) -> list[str]:
     found += [f"{text[0].upper()}{text[1:]}." for text in (loss_words(findings),) if text is not None]
     uncounted = int((~np.isfinite(findings.scores)).sum())
     if uncounted:
-        least = findings.found.plan.wish.least_trades
-        found.append(f"{uncounted} trials do not count: fewer than {least} trades, or beyond a limit.")
+        found.append(
+            f"{trials_words(uncounted)} of {findings.found.count():,} do not count: {uncounted_words(findings)}."
+        )
     return found
+
+
+def trials_words(n: int) -> str:
+    return "1 trial" if n == 1 else f"{n:,} trials"
+
+
+def top_table(top: Top, several: bool) -> tuple[list[str], list[list[str]]]:
+    """(heads, rows) of the best trials: the terminal's figures, then the settings; equal figures once."""
+    names = [name for name in HEADS if name != "phase" or several]
+    settings = range(top.columns.index("phase") + 1, top.columns.index("Balance"))
+    order = [*(top.columns.index(name) for name in names), *settings]
+    told = [top.columns.index(name) for name in FIGURES]
+    first = {tuple(cell(row[i]) for i in told): row for row in reversed(top.rows)}
+    rows = [row for row in top.rows if first[tuple(cell(row[i]) for i in told)] is row][:SHOWN]
+    heads = [*(HEADS[name] for name in names), *(top.columns[i] for i in settings)]
+    return heads, [[brief(row[i]) if isinstance(row[i], float) else cell(row[i]) for i in order] for row in rows]
 
 
 def untested_words(findings: Findings) -> str:
@@ -156,27 +188,23 @@ def write_optimize(
     quotes = store.manifest.get("quotes", "real")
     maps = maps_of(findings)
     figures = figures_of(findings, store, walked, validated) | {key: figure for key, (_, figure) in maps.items()}
-    columns, rows = top
-    balance = columns.index("Balance")  # settings stand before it: on a page they come last
-    order = [0, 1, *range(balance, len(columns)), *range(2, balance)]
+    columns, rows = top_table(top, len(findings.found.phases) > 1)
     luck, shape, check = findings.luck, findings.shape, summary["cross_validation"]
     verdict = luck.verdict if luck else "undecided"
     write_page(
         folder / "optimize.html", "optimize.html", {"palette": PALETTE, "figures": figures},
         title=f"Search {findings.found.grid.name} on {store.name}",
         badge="" if quotes == "real" else "modelled quotes",
-        about=f"{findings.found.count():,} trials, {findings.found.plan.method}; objective "
+        about=f"{trials_words(findings.found.count())}, {findings.found.plan.method}; objective "
         f"{findings.found.plan.wish.objective}. {findings.found.grid.about}",
-        warnings=warnings_of(findings, quotes),
+        warnings=warnings_of(findings, quotes, summary["walk_forward_stopped"]),
         tone=TONES[verdict],
         verdict=HEADLINES[verdict],
-        luck=luck.words if luck else why_none(findings),
+        luck=luck_words(findings).partition(": ")[2],
         shape=shape.words if shape else "",
-        beside=beside_rows(findings),
-        top_columns=[columns[i] for i in order],
-        top_rows=[
-            [brief(row[i]) if isinstance(row[i], float) else cell(row[i]) for i in order] for row in rows[:SHOWN]
-        ],
+        beside=beside_rows(findings) if findings.recommended >= 0 else [],
+        top_columns=columns,
+        top_rows=rows,
         untested=untested_words(findings),
         combinations=luck.overfitting.combinations if luck and luck.overfitting else 0,
         inert=findings.inert,
@@ -185,7 +213,7 @@ def write_optimize(
         validation=None
         if check is None
         else f"{check['paths']} paths: Sharpe ratio {check['sharpe_50']:.2f} at the median "
-        f"({check['sharpe_5']:.2f} to {check['sharpe_95']:.2f}), {check['losing_paths']:.0%} lose.",
+        f"(5 to 95 %: {check['sharpe_5']:.2f} to {check['sharpe_95']:.2f}), {check['losing_paths']:.0%} lose.",
         palette=PALETTE,
         figures=figures,
     )  # fmt: skip

@@ -14,6 +14,7 @@ from core.search.robustness import pareto
 
 MOST_POINTS = 3000
 BAND = (10.0, 90.0)
+MOST_TOLD, LONG = 8, 6  # columns of a map whose cells have room for numbers; letters of a label that are turned
 BELOW_TITLE = -0.2  # where a legend begins that lies under the title of an axis
 
 
@@ -89,7 +90,7 @@ def marked(x: Any, y: Any, recommended: int, best: int, across: str, up: str, jo
     """A cloud of trials with the recommended one and the best point marked, and a front joined."""
     kept = thinned(len(x), (recommended, best))
     data = [scatter(x[kept], y[kept], "@muted", "trials")]
-    if joined is not None and joined.any():
+    if joined is not None and joined.sum() > 1:
         order = np.nonzero(joined)[0]
         order = order[np.argsort(x[order])]
         data.append(line(rounded(x[order]), rounded(y[order]), "front", "@edge"))
@@ -108,19 +109,24 @@ def front_figure(drawdown: Any, profit: Any, recommended: int, best: int) -> Fig
     return marked(drawdown, profit, recommended, best, "maximum drawdown, $", "net profit, $", pareto(profit, drawdown))
 
 
+def number(value: float, digits: int) -> str:
+    """A cell's number: so many digits, never an exponent for what is not tiny."""
+    return f"{value:,.0f}" if abs(value) >= 100.0 else f"{value:.{digits}g}"
+
+
 def map_figure(found: HeatMap, chosen: int) -> Figure:
     """Cells with their numbers; that of the chosen trial framed (-1: none)."""
     cells = [[None if value != value else round(float(value), 4) for value in line] for line in found.mean]
     known = [abs(value) for line in cells for value in line if value is not None]
     most = max(known, default=1.0) or 1.0
-    digits = next((d for d in (2, 3, 4) if len({f"{v:.{d}g}" for v in known}) >= 0.8 * len(set(known))), 5)
+    digits = next((d for d in (2, 3, 4) if len({number(v, d) for v in known}) >= 0.8 * len(set(known))), 5)
     heat = {
         **{"type": "heatmap", "z": cells, "zmin": -most, "zmax": most, "showscale": False, "xgap": 1, "ygap": 1},
         "x": [str(value) for value in found.columns],
         "y": [str(value) for value in found.rows],
         "colorscale": [[0.0, "@loss"], [0.5, "@card"], [1.0, "@gain"]],
-        "text": [["" if value is None else f"{value:.{digits}g}" for value in line] for line in cells],
-        "texttemplate": "%{text}",
+        "text": [["" if value is None else number(value, digits) for value in line] for line in cells],
+        "texttemplate": "%{text}" if len(found.columns) <= MOST_TOLD else "",
         "textfont": {"size": 10},
     }
     shapes = []
@@ -129,7 +135,8 @@ def map_figure(found: HeatMap, chosen: int) -> Figure:
         frame = {"x0": x - 0.5, "x1": x + 0.5, "y0": y - 0.5, "y1": y + 0.5}
         shapes.append({"type": "rect", **frame, "line": {"color": "@ink", "width": 2}})
     look = {"type": "category", "showgrid": False}
-    return {"data": [heat], "layout": layout(xaxis=axis(**look), yaxis=axis(**look), shapes=shapes)}
+    turned = {"tickangle": 45} if any(len(str(value)) > LONG for value in found.columns) else {}
+    return {"data": [heat], "layout": layout(xaxis=axis(**look, **turned), yaxis=axis(**look), shapes=shapes)}
 
 
 def walked_figure(days: list[str], equity: Any, begins: list[str]) -> Figure:

@@ -50,4 +50,6 @@ def write_page(path: Path, template: str, data: dict[str, Any], **values: Any) -
         **values, data=Markup(for_script(data)), library=Markup(LIBRARY), library_hash=Markup(csp_hash(plotly))
     )
     before, _, after = page.rpartition(LIBRARY)
-    path.write_bytes(b"".join((before.encode(), plotly, after.encode())))
+    part = path.with_suffix(".part")  # a page that did not fit on the disk is no page
+    part.write_bytes(b"".join((before.encode(), plotly, after.encode())))
+    part.replace(path)

@@ -53,7 +53,7 @@ def why_not(evaluator: Evaluator, group: Group) -> str | None:
     reasons = (
         (bool(others), ", ".join(sorted(others))),
         (falling, "interest at a negative rate"),
-        (rules.max_positions != 1, "strategy.max_positions is above 1"),
+        (rules.max_positions != 1, "strategy.max_positions above 1 (add --set strategy.max_positions=1)"),
         (not is_followed(rules, limits) or not shares_candidates(rules), "rules that depend on more than prices"),
         (rules.trail_from > 0.0, "strategy.exits.trail_from"),
         (rules.stop_on != NATURAL or rules.stop_scale != NO_SCALE, "stop_on mid or a scaled stop"),
@@ -71,7 +71,10 @@ def rank(evaluator: Evaluator, task: Task) -> Ranked:
     for group in evaluator.groups(task):
         text = why_not(evaluator, group)
         if text is not None:
-            raise ConfigError(f"--coarse follows targets, stops and time exits alone; here are {text}")
+            raise ConfigError(
+                f"--coarse follows targets, stops and time exits of one position at a time, and not {text}; leave it "
+                "out, or search without --coarse"
+            )
         results[group.members] = rank_group(evaluator, group)
     return Ranked(tuple(map(Hasher(evaluator.base.values, task.paths).of, task.rows)), results)
 

@@ -44,9 +44,13 @@ WAIT_SECONDS = 30.0
 
 @cache
 def results_hash() -> str:
-    """Changes with whatever could change a trial's figures: kernels, tables of fees, rules and events, SOURCES."""
+    """Changes with whatever could change a trial's figures: kernels, tables of fees, rules and events, SOURCES.
+
+    Presets of settings are none: what they say is in the settings' own hash, and `--apply` adds to them.
+    """
     digest = hashlib.sha256(f"{FORM} {code_hash()} {NO_JIT} {TRIAL_METRICS}".encode())
-    for path in [*(ROOT / name for name in SOURCES), *sorted(PRESETS.rglob("*.yaml"))]:
+    tables = [path for path in sorted(PRESETS.rglob("*.yaml")) if path.parent != PRESETS / "strategy"]
+    for path in [*(ROOT / name for name in SOURCES), *tables]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -77,10 +81,10 @@ class Database:
         )
         return DataError(f"{self.path}: cannot be used ({reason}); {remedy}")
 
-    def written(self, statement: str, values: Sequence[Any]) -> None:
-        """Commit one row."""
+    def asked(self, statement: str, values: Sequence[Any]) -> list[Any]:
+        """The rows of a question; what is to be written is committed."""
         try:
-            self.connection.execute(statement, values)
+            return self.connection.execute(statement, values).fetchall()
         except sqlite3.DatabaseError as error:
             raise self.failed(error) from None
 
@@ -104,7 +108,7 @@ class Database:
 
     def log(self, settings: str) -> int:
         """Note settings run by hand; returns how many distinct ones have been tried on this market so far."""
-        self.written("insert or ignore into by_hand values (?, ?)", (self.store, settings))
+        self.asked("insert or ignore into by_hand values (?, ?)", (self.store, settings))
         return self.logged()
 
     def logged(self) -> int:
@@ -113,9 +117,9 @@ class Database:
 
     def tried(self) -> set[bytes]:
         """Those settings."""
-        by_hand = self.connection.execute("select settings from by_hand where store = ?", (self.store,))
+        by_hand = self.asked("select settings from by_hand where store = ?", (self.store,))
         found = {bytes.fromhex(settings) for (settings,) in by_hand}
-        for (blob,) in self.connection.execute("select hashes from finished where store = ?", (self.store,)):
+        for (blob,) in self.asked("select hashes from finished where store = ?", (self.store,)):
             found.update(parts_of(blob))
         return found
 
@@ -133,14 +137,14 @@ class Database:
             source = np.arange(len(hashes))
         blob = source.astype(np.int32).tobytes() + packed(equity)
         row = (self.store, results_hash(), b"".join(parts), figures.tobytes(), blob)
-        self.written(INSERT, row)
+        self.asked(INSERT, row)
         known.update(parts)
 
     def finished(self) -> set[bytes]:
         """Settings that are finished under this version of the code, as far as this process knows."""
         if self.known is None:
             query = "select hashes from finished where store = ? and code = ?"
-            rows = self.connection.execute(query, (self.store, results_hash()))
+            rows = self.asked(query, (self.store, results_hash()))
             self.known = {part for (blob,) in rows for part in parts_of(blob)}
         return self.known
 
@@ -149,17 +153,17 @@ class Database:
         tried = self.tried()
         new = [part for part in map(bytes.fromhex, hashes) if part not in tried]
         if new:
-            self.written(INSERT, (self.store, "", b"".join(new), b"", b""))
+            self.asked(INSERT, (self.store, "", b"".join(new), b"", b""))
 
     def found(self, hashes: Iterable[str]) -> dict[str, tuple[Any, Any]]:
         """(figures, equity) of those that are finished under this version of the code, by settings."""
         wanted, result = {bytes.fromhex(settings) for settings in hashes}, {}
         query = "select id, hashes from finished where store = ? and code = ?"
-        for number, blob in self.connection.execute(query, (self.store, results_hash())).fetchall():
+        for number, blob in self.asked(query, (self.store, results_hash())):
             places = [(i, part) for i, part in enumerate(parts_of(blob)) if part in wanted]
             if places:
                 n = len(blob) // HASH_BYTES
-                row = self.connection.execute("select figures, equity from finished where id = ?", (number,)).fetchone()
+                (row,) = self.asked("select figures, equity from finished where id = ?", (number,))
                 source = np.frombuffer(row[1], np.int32, n)
                 m = int(source.max()) + 1
                 figures, equity = np.frombuffer(row[0], np.float64).reshape(m, -1), unpacked(row[1][4 * n :], m)

@@ -14,7 +14,7 @@ from core.search.grid import Grid
 from core.search.luck import Luck, adverse_moments, independent_periods, luck_of
 from core.search.records import Found, PhaseFound
 from core.search.robustness import ground_of, importances, inert, neighbourhood_scores
-from core.search.shapes import Shape, shape_of
+from core.search.shapes import Shape, robustness_with, shape_of
 from core.trials import METRIC
 
 TESTED_GROUPS = 2
@@ -86,6 +86,9 @@ def findings_of(found: Found, logged: int, cash_returns: Any) -> Findings:
     robustness = np.concatenate([neighbourhood_scores(ground, phase.scores) for ground, phase in pairs])
     last = max((i for i, phase in enumerate(phases) if phase.chosen >= 0), default=-1)
     recommended = sum(len(phase.rows) for phase in phases[:last]) + phases[last].chosen if last >= 0 else -1
+    if recommended >= 0 and found.beyond:
+        chosen = phases[last].chosen
+        robustness[recommended] = robustness_with(grounds[last], phases[last].scores, chosen, found.beyond)
     return Findings(
         found=found,
         phase=[phase.phase.name for phase in phases for _ in phase.rows],
@@ -100,7 +103,7 @@ def findings_of(found: Found, logged: int, cash_returns: Any) -> Findings:
         recommended=recommended,
         best=int(np.nanargmax(scores)) if np.isfinite(scores).any() else -1,
         luck=luck_of(returns, int(ledger[recommended]), logged, not found.plan.coarse) if recommended >= 0 else None,
-        shape=shape_of(grounds[last], phases[last].scores, phases[last].chosen) if last >= 0 else None,
+        shape=shape_of(grounds[last], phases[last].scores, phases[last].chosen, found.beyond) if last >= 0 else None,
         importances=[importances(ground, phase.scores) for ground, phase in told],
         logged=logged,
         inert=[name for ground, phase in told for name in inert(ground, phase.figures)],

@@ -30,7 +30,7 @@ from core.jit import ROOT
 from core.settings import BY_PATH
 
 GRIDS = ROOT / "data" / "grids"
-MOST_LEVELS = 10_000
+MOST_LEVELS, WHOLE = 10_000, 1e-6  # levels of a range; how far from whole its steps may be
 KEYS = ("about", "preset", "method", "trials", "objective", "min_trades", "limits", "phases", "vary", "where", "set")
 WISHES = {
     "method": (str, "a method's name"),
@@ -93,6 +93,18 @@ class Grid(NamedTuple):
     limits: tuple[str, ...]
 
 
+def levels_of_grid(grid: Grid) -> dict[str, tuple[Any, ...]]:
+    """Every level that a phase varies a setting by, numbers ascending."""
+    found: dict[str, list[Any]] = {}
+    for phase in grid.phases:
+        for path, levels in phase.levels.items():
+            found.setdefault(path, []).extend(level for level in levels if level not in found.get(path, ()))
+    return {
+        path: tuple(sorted(levels)) if BY_PATH[path].kind in ("int", "float") else tuple(levels)
+        for path, levels in found.items()
+    }
+
+
 def grid_names() -> list[str]:
     return sorted(path.stem for path in GRIDS.glob("*.yaml"))
 
@@ -118,6 +130,11 @@ def parse_grid(tree: Mapping[str, Any], name: str) -> Grid:
         raise ConfigError(f"grid {name}: gives phases and vary, where or set beside them; put those into a phase")
     if not isinstance(phases, list) or not phases:
         raise ConfigError(f"grid {name}: phases is {phases!r}; give a list of phases, each with vary")
+    called = ["grid"] if len(phases) == 1 else [f"phase {i + 1}" for i in range(len(phases))]
+    parsed = tuple(parse_phase(phase, f"grid {name}, phase {i + 1}", called[i]) for i, phase in enumerate(phases))
+    names = [phase.name for phase in parsed]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"grid {name}: its phases are called {', '.join(names)}; give each a name of its own")
     preset = tree.get("preset")
     if preset is not None and preset not in preset_names():
         raise ConfigError(f"grid {name}: {unknown('preset', str(preset), preset_names())}")
@@ -128,7 +145,7 @@ def parse_grid(tree: Mapping[str, Any], name: str) -> Grid:
     return Grid(
         name=name,
         about=str(tree.get("about", "")).strip(),
-        phases=tuple(parse_phase(phase, f"grid {name}, phase {i + 1}") for i, phase in enumerate(phases)),
+        phases=parsed,
         preset=preset,
         method=tree.get("method"),
         trials=tree.get("trials"),
@@ -146,7 +163,7 @@ def refuse_unknown(tree: Any, keys: Iterable[str], where: str) -> None:
             raise ConfigError(f"{where}: {unknown('key', str(key), keys)}")
 
 
-def parse_phase(tree: Any, where: str) -> Phase:
+def parse_phase(tree: Any, where: str, called: str = "grid") -> Phase:
     refuse_unknown(tree, PHASE_KEYS, where)
     vary = flatten_levels(tree.get("vary"), where)
     if not vary:
@@ -157,13 +174,14 @@ def parse_phase(tree: Any, where: str) -> Phase:
         raise ConfigError(f"{where}: set is {given!r}; give a mapping of settings to values")
     fixed = {path: checked(path, value, where) for path, value in flatten(given, where).items()}
     for path in fixed:
+        refuse_market(path, where)
         if path in levels:
             raise ConfigError(f"{where}: {path} is varied and set; leave one out")
     conditions = tree.get("where", [])
     if not isinstance(conditions, list):
         raise ConfigError(f"{where}: where is {conditions!r}; give a list of conditions such as 'path < 0.5'")
     return Phase(
-        str(tree.get("name", "grid")), levels, tuple(parse_condition(text, where) for text in conditions), fixed
+        str(tree.get("name", called)), levels, tuple(parse_condition(text, where) for text in conditions), fixed
     )
 
 
@@ -180,12 +198,16 @@ def flatten_levels(tree: Any, where: str, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def refuse_market(path: str, where: str) -> None:
+    if path.startswith("market.") or path == "data.intraday_quotes":
+        raise ConfigError(f"{where}: {path} chooses the market, which all trials share; give it on the command line")
+
+
 def levels_of(path: str, given: Any, where: str) -> tuple[Any, ...]:
     """The levels of one setting in canonical form, numbers ascending; each level once."""
     if path not in BY_PATH:
         raise ConfigError(f"{where}: unknown setting '{path}'{suggestion(path, BY_PATH)}")
-    if path.startswith("market.") or path == "data.intraday_quotes":
-        raise ConfigError(f"{where}: {path} chooses the market, which all trials share; give it on the command line")
+    refuse_market(path, where)
     values = spread(path, given, where) if isinstance(given, Mapping) else given
     if not isinstance(values, list | tuple) or not values:
         raise ConfigError(f"{where}: {path} is {given!r}; give a list, or a range {{from: a, to: b, step: c}}")
@@ -198,19 +220,24 @@ def levels_of(path: str, given: Any, where: str) -> tuple[Any, ...]:
 def spread(path: str, given: Mapping[str, Any], where: str) -> list[Any]:
     """The values of a range: from, to, and step or count."""
     refuse_unknown(given, ("from", "to", "step", "count"), f"{where}: {path}")
+    mistake = f"{where}: {path} is {dict(given)}; "
+    if ("step" in given) == ("count" in given):
+        raise ConfigError(mistake + "give {from: a, to: b, step: c} or {from: a, to: b, count: n}")
     try:
         low, high = float(given["from"]), float(given["to"])
-        whole = float(given["count"]).is_integer() if "count" in given else True
-        count = int(given["count"]) if "count" in given else int((high - low) / float(given["step"]) + 1e-9) + 1
-        step = (high - low) / (count - 1) if "count" in given and count > 1 else float(given.get("step", 0.0))
+        steps = float(given["count"]) - 1.0 if "count" in given else (high - low) / float(given["step"])
+        count = round(steps) + 1
     except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError):
-        raise ConfigError(f"{where}: {path} is {dict(given)}; give {{from: a, to: b, step: c}} or count: n") from None
-    if high < low or not whole:
-        wrong = "to is below from" if high < low else "count is no whole number"
-        raise ConfigError(f"{where}: {path} is {dict(given)}; {wrong}")
+        raise ConfigError(mistake + "give {from: a, ...} in numbers, none of them infinite or a step of 0") from None
+    if high < low:
+        raise ConfigError(mistake + "to is below from")
     if not 1 <= count <= MOST_LEVELS:
-        raise ConfigError(f"{where}: {path} is {dict(given)}; that makes {count} levels, give 1 to {MOST_LEVELS}")
-    values = [round(low + i * step, 12) for i in range(count)]
+        raise ConfigError(mistake + f"that makes {count} levels, give 1 to {MOST_LEVELS}")
+    if abs(steps - round(steps)) > WHOLE:
+        raise ConfigError(mistake + ("count is no whole number" if "count" in given else "no whole number of steps"))
+    if count == 1 and high > low:
+        raise ConfigError(mistake + "one level cannot be both ends")
+    values = [round(low + i * (high - low) / max(count - 1, 1), 12) for i in range(count)]
     return [int(v) if BY_PATH[path].kind == "int" and v == int(v) else v for v in values]
 
 

@@ -41,9 +41,9 @@ def sampled(space: Space, method: str, trials: int, seed: int) -> list[Row]:
     while len(found) < trials and engine.num_generated < DRAWS * trials:
         for point in engine.random(1 << max(3, (trials - 1).bit_length())):
             row = space.row_at([min(int(x * size), size - 1) for x, size in zip(point, sizes, strict=True)])
-            if len(found) < trials and row not in found and space.admits(row):
+            if len(found) < trials and row not in found and space.can_run(row):
                 found[row] = None
-    return list(found)
+    return [*found, *space.others(np.random.default_rng(seed), trials - len(found), found)]
 
 
 def optuna_module() -> Any:
@@ -84,7 +84,7 @@ class Suggester:
         for _ in range(8 * count):
             trial = self.study.ask()
             row = (*(self.level(trial, path) for path in self.levels), *self.tail)
-            if row not in self.seen and self.space.admits(row):
+            if row not in self.seen and self.space.can_run(row):
                 self.seen.add(row)
                 found.append((trial, row))
             else:

@@ -45,7 +45,7 @@ def wish_of(objective: str, least_trades: int, limits: Sequence[str]) -> Wish:
     if objective not in OBJECTIVES:
         raise ConfigError(unknown("objective", objective, OBJECTIVES))
     if least_trades < 0:
-        raise ConfigError(f"least number of trades is {least_trades}; give 0 or more")
+        raise ConfigError(f"--min-trades is {least_trades}; give 0 or more")
     return Wish(objective, least_trades, tuple(limit_of(text) for text in limits))
 
 

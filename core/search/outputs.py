@@ -89,11 +89,11 @@ def top_of(findings: Findings) -> Top:
 
 
 def cell(value: Any) -> str:
-    """A value of a CSV: numbers to six digits, nothing for the unknown, commas in quotes."""
+    """A value of a CSV: numbers to ten digits, nothing for the unknown, commas in quotes."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     if isinstance(value, float):
-        return f"{value:.6g}" if abs(value) < 1e5 else f"{value:.2f}"
+        return f"{value:.10g}" if abs(value) < 1e8 else f"{value:.2f}"
     text = str(value)
     return f'"{text}"' if "," in text else text
 
@@ -107,14 +107,14 @@ def preset_settings(findings: Findings) -> dict[str, Any]:
     """What a preset of the recommended settings has to say: all that were varied, and what is not at its default.
 
     One that was varied stands there at its default too: beside another value in the user's own file it would be lost.
-    The market's and data's settings are left out.
+    The market's settings are left out.
     """
     grid, values = findings.found.grid, findings.found.recommended.values
     searched = {path for phase in grid.phases for path in (*phase.levels, *phase.fixed)}
     return {
         path: value
         for path, value in values.items()
-        if (path in searched or value != BY_PATH[path].default) and not path.startswith(("market.", "data."))
+        if (path in searched or value != BY_PATH[path].default) and not path.startswith("market.")
     }
 
 
@@ -214,8 +214,10 @@ def figures_value(findings: Findings, trial: int) -> dict[str, Any] | None:
     }
 
 
-def summary_value(findings: Findings, walked: Any = None, validated: CrossValidated | None = None) -> dict[str, Any]:
-    """What a search says, as JSON without clock or worker."""
+def summary_value(
+    findings: Findings, walked: Any = None, validated: CrossValidated | None = None, stopped: str | None = None
+) -> dict[str, Any]:
+    """What a search says, as JSON without clock or worker. stopped : what ended a walk-forward early."""
     found, shape = findings.found, findings.shape
     return {
         "grid": found.grid.name,
@@ -224,6 +226,7 @@ def summary_value(findings: Findings, walked: Any = None, validated: CrossValida
         "trials": found.count(),
         "counted": int(np.isfinite(findings.scores).sum()),
         "ended": found.ended,
+        "failure": None if found.failure is None else str(found.failure),
         "coarse": found.coarse._asdict() if found.plan.coarse else None,
         "recommended": figures_value(findings, findings.recommended),
         "best_point": figures_value(findings, findings.best),
@@ -232,6 +235,7 @@ def summary_value(findings: Findings, walked: Any = None, validated: CrossValida
         "importances": dict(zip([phase.phase.name for phase in found.phases], findings.importances, strict=False)),
         "inert": findings.inert,
         "walk_forward": None if walked is None else walked_value(walked),
+        "walk_forward_stopped": stopped,
         "cross_validation": None if validated is None else validated_value(validated),
     }
 
@@ -298,6 +302,7 @@ def search_value(findings: Findings) -> dict[str, Any]:
         "min_trades": plan.wish.least_trades,
         "limits": [f"{limit.metric} {limit.sign} {limit.value:g}" for limit in plan.wish.limits],
         "coarse": plan.coarse,
+        "draw_seed": plan.seed,
         "resume": plan.resume,
     }
 

@@ -31,24 +31,27 @@ class ProgressLine:
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = sys.stderr if stream is None else stream
         self.overwrites = self.stream.isatty()
-        self.next, self.width = 0.0, 0
+        self.next, self.width, self.deaf = 0.0, 0, False
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
         ends = progress.done >= progress.total
-        if now < self.next and not ends:
+        if self.deaf or (now < self.next and not ends):
             return
         first = self.next == 0.0
         self.next = now + (OFTEN if self.overwrites else SELDOM)
         text = line_of(progress)
-        if self.overwrites:
-            self.stream.write("\r" + text.ljust(self.width))
-            self.width = len(text)
-        elif not first or ends:
-            self.stream.write(text + "\n")
-        self.stream.flush()
+        try:
+            if self.overwrites:
+                self.stream.write("\r" + text.ljust(self.width))
+                self.width = len(text)
+            elif not first or ends:
+                self.stream.write(text + "\n")
+            self.stream.flush()
+        except OSError:
+            self.deaf = True  # nobody listens: no reason to lose a search
 
     def close(self) -> None:
-        if self.overwrites and self.width:
+        if self.overwrites and self.width and not self.deaf:
             self.stream.write("\n")
             self.stream.flush()

@@ -7,6 +7,7 @@ another one for what it had.
 
 from __future__ import annotations
 
+import socket
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,8 @@ from core.jit import ROOT
 from core.market.store import Store, open_store
 from core.search.evaluate import Evaluator, Outcome, Task
 from core.search.workers import Piece, Pieces, in_order
+
+ANSWER_SECONDS = 10.0
 
 OPEN: dict[str, Evaluator] = {}  # of a worker process, by market and settings
 
@@ -67,12 +70,27 @@ def work(task: Task, path: str, wanted: str, files: dict[str, Any], base: Config
     return outcome, time.perf_counter() - began
 
 
+def check_answers(address: str) -> None:
+    """Refuse HOST:PORT where nothing listens: Ray itself would wait for minutes."""
+    host, found, port = address.rpartition(":")
+    if not found or not port.isdigit():
+        return  # auto, or a ray:// address: Ray's own business
+    try:
+        socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+    except OSError as error:
+        raise ConfigError(f"--address {address}: no Ray cluster answers ({error.strerror or error})") from None
+
+
 class RayEngine:
     """Runs trials on a cluster that is running (`address`), or on one of this machine's own."""
 
     def __init__(self, store: Store, base: Config, address: str | None, jobs: int | None) -> None:
         self.ray = ray_module()
         self.evaluator = Evaluator(store, base)
+        if address is not None:
+            check_answers(address)
+            if jobs is not None:
+                raise ConfigError("--jobs is of this machine; a cluster at --address brings its own workers")
         self.owned = not self.ray.is_initialized()
         if self.owned:
             options: dict[str, Any] = (

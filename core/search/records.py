@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.config import Config
-from core.errors import ConfigError
+from core.errors import QuantorError
 from core.search.grid import Grid, Phase, Row
 from core.search.objectives import Wish
 from core.search.robustness import Ground
+from core.search.shapes import Neighbour
 from core.trials import TRIAL_METRICS
 
 
@@ -113,7 +114,8 @@ class Found(NamedTuple):
     resumed: int  # trials taken from an earlier search
     seconds: float
     coarse: Coarse = Coarse(0, 0, 0)  # of all phases
-    failure: ConfigError | None = None  # why a later phase could not run
+    beyond: tuple[Neighbour, ...] = ()  # steps from the recommended trial along settings of earlier phases
+    failure: QuantorError | None = None  # what ended it early, beside Ctrl-C
 
     def count(self) -> int:
         return sum(len(phase.rows) for phase in self.phases)

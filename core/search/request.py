@@ -32,7 +32,8 @@ class Request(NamedTuple):
     engine: str = "local"
     address: str | None = None
     resume: bool = False
-    coarse: int = 0
+    coarse: int | None = None
+    draw_seed: int | None = None  # of what methods draw and suggest; None: the market's
 
 
 class OutOfSample(NamedTuple):
@@ -79,15 +80,19 @@ def plan_of(request: Request, grid: Grid, seed: int) -> Plan:
     wish = wish_of(
         request.objective or grid.objective or DEFAULT,
         LEAST_TRADES if least is None else least,
-        request.limits or grid.limits,
+        (*grid.limits, *request.limits),
     )
     asked = request.trials if request.trials is not None else grid.trials
     trials = default_trials(method) if asked is None else asked
-    if method == "grid" and request.trials is not None:
-        raise ConfigError("--trials is for --method random, sobol, tpe and cmaes; grid runs all combinations")
+    if method == "grid" and (request.trials is not None or (grid.trials is not None and request.method is None)):
+        given = "--trials" if request.trials is not None else f"grid {grid.name}: trials"
+        raise ConfigError(f"{given} is for --method random, sobol, tpe and cmaes; grid runs all combinations")
+    if request.coarse is not None and request.coarse < 1:
+        raise ConfigError(f"--coarse is {request.coarse}; give how many trials to run in full, 1 or more")
     if request.address is not None and request.engine != "ray":
         raise ConfigError("--address is of a Ray cluster; add --engine ray")
-    plan = Plan(method, trials, wish, seed, request.resume, request.coarse)
+    seed = seed if request.draw_seed is None else request.draw_seed
+    plan = Plan(method, trials, wish, seed, request.resume, request.coarse or 0)
     check_plan(plan, grid)
     return plan
 
@@ -96,8 +101,8 @@ def check_plan(plan: Plan, grid: Grid) -> None:
     """Refuse what cannot be, before anything runs."""
     if plan.wish.objective == PARETO and plan.method != "tpe":
         raise ConfigError("objective pareto (net profit against drawdown) is for --method tpe")
-    if plan.coarse < 0 or (plan.coarse and plan.method in ("tpe", "cmaes")):
-        raise ConfigError("--coarse keeps 1 or more trials, of --method grid, random or sobol")
+    if plan.coarse and plan.method in ("tpe", "cmaes"):
+        raise ConfigError("--coarse is for --method grid, random and sobol")
     if plan.coarse and plan.wish.limits:
         raise ConfigError("--coarse ranks by closed trades, before limits can be told; leave out one of the two")
     if plan.trials < 1:

@@ -29,6 +29,7 @@ class Ground(NamedTuple):
     steps: list[tuple[int, Any, Any]]  # setting, trials, neighbours one step away: a tuple for each way
     near: list[tuple[int, Any, Any]]  # and the nearest of trials without any (setting -1)
     whole: Any  # bool (n): whether all neighbours of a trial are among the trials
+    part: bool = False  # some of the trials only: what the worst of all is, and how far they spread, is unknown
 
     def at(self, places: Any) -> Ground:
         """Some of the trials, by place; those that miss a neighbour are not whole."""
@@ -39,7 +40,7 @@ class Ground(NamedTuple):
             whole[where[mine[(where[mine] >= 0) & (where[other] < 0)]]] = False
         levels = {name: [values[i] for i in places] for name, values in self.levels.items()}
         steps, near = ([among(where, *ways) for ways in found] for found in (self.steps, self.near))
-        return Ground(levels, self.code[places], self.ordered, steps, near, whole)
+        return Ground(levels, self.code[places], self.ordered, steps, near, whole, True)
 
 
 def among(where: Any, setting: int, mine: Any, other: Any) -> tuple[int, Any, Any]:
@@ -140,8 +141,13 @@ def neighbours(ground: Ground, trials: Any) -> Any:
     return np.unique(np.concatenate(found)) if found else np.zeros(0, np.int64)
 
 
-def worst_of(objective: Any) -> float:
-    """What a neighbour that does not count is taken for: the worst trial; NaN where none counts."""
+def worst_of(ground: Ground, objective: Any) -> float:
+    """What a neighbour that does not count is taken for: the worst trial; NaN where none counts.
+
+    Beside some of the trials only, it is taken for worse than any: it leaves nothing of a gain.
+    """
+    if ground.part:
+        return -math.inf
     return float(np.nanmin(objective)) if np.isfinite(objective).any() else math.nan
 
 
@@ -158,7 +164,7 @@ def around(levels: Levels | Ground, objective: Any) -> tuple[Any, Any]:
     if not found:
         return np.zeros(0, np.int64), np.zeros(0)
     mine, other = (np.concatenate([pair[k] for pair in found]) for k in (1, 2))
-    return ascending(mine, np.where(np.isfinite(objective[other]), objective[other], worst_of(objective)))
+    return ascending(mine, np.where(np.isfinite(objective[other]), objective[other], worst_of(ground, objective)))
 
 
 def ascending(trial: Any, value: Any) -> tuple[Any, Any]:
@@ -194,16 +200,20 @@ def plateau(levels: Levels | Ground, objective: Any) -> int:
 
 def survival(own: Any, other: Any, spread: float) -> Any:
     """Share of the objective left after a step, in [0, 1]: their ratio for gains, else the fall in spreads of all."""
+    other = np.asarray(other, np.float64)
     gain = np.where(own > 0.0, np.divide(other, own, out=np.ones_like(other), where=own > 0.0), 1.0)
     fall = 1.0 - np.maximum(own - other, 0.0) / spread if spread > 0.0 else np.ones_like(own)
     return np.clip(np.where(own > 0.0, gain, fall), 0.0, 1.0)
 
 
 def neighbourhood_scores(levels: Levels | Ground, objective: Any) -> Any:
-    """float64 (n) in [0, 1]: mean share of the objective that one step leaves; NaN without neighbours, or not all."""
+    """float64 (n) in [0, 1]: mean share of the objective that one step leaves; NaN without neighbours, or not all.
+
+    NaN for losses too beside some of the trials only: they are measured by the spread of all.
+    """
     objective, ground = np.asarray(objective, np.float64), ground_of(levels)
     mine, values = around(ground, objective)
-    counted = np.isfinite(objective[mine]) & ground.whole[mine]
+    counted = np.isfinite(objective[mine]) & ground.whole[mine] & ~((objective[mine] <= 0.0) & ground.part)
     mine, values = mine[counted], values[counted]
     left = survival(objective[mine], values, spread_of(objective))
     total, count = np.bincount(mine, left, len(objective)), np.bincount(mine, minlength=len(objective))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,22 @@ from core.search.robustness import Ground, Levels, ground_of, spread_of, surviva
 
 HOLDS, COLLAPSES = 0.7, 0.3  # of the objective that survives a step
 SPREAD = "the trials' standard deviation"  # in which a step is measured where there is no gain to keep a share of
+
+
+UNTRIED = "no trial one step away was tried"
+
+
+class Neighbour(NamedTuple):
+    """A trial one step of one setting away."""
+
+    name: str
+    objective: float  # NaN: does not count
+
+
+def objectives(beyond: Sequence[Neighbour]) -> Any:
+    """float64 (n): one that does not count leaves nothing, for the worst of another phase's trials is no measure."""
+    values = np.array([step.objective for step in beyond], np.float64)
+    return np.where(np.isnan(values), -np.inf, values)
 
 
 class Shape(NamedTuple):
@@ -23,19 +40,27 @@ class Shape(NamedTuple):
     words: str
 
 
-def shape_of(levels: Levels | Ground, objective: Any, i: int) -> Shape:
-    """The shape around trial i; unknown where it does not count or has no neighbour."""
+def shape_of(levels: Levels | Ground, objective: Any, i: int, beyond: Sequence[Neighbour] = ()) -> Shape:
+    """The shape around trial i; unknown where it does not count or has no neighbour.
+
+    beyond : steps that were taken from it along settings that the levels do not have, those of earlier phases
+    """
     objective = np.asarray(objective, np.float64)
     ground = ground_of(levels)
     if i < 0 or not np.isfinite(objective[i]):
-        return Shape("unknown", (), (), {}, "no trial one step away was tried")
+        return Shape("unknown", (), (), {}, UNTRIED)
     names, survives = list(ground.levels), dict[str, float]()
-    for j, mine, other in ground.steps:
-        left = left_by(objective, i, other[mine == i])
-        if len(left):
-            survives[names[j]] = min(float(left.min()), survives.get(names[j], 1.0))
+    taken = [(names[j], objective[other[mine == i]]) for j, mine, other in ground.steps]
+    drawn = [objective[other[mine == i]] for _, mine, other in ground.near]
+    if any(map(len, drawn)):
+        return drawn_shape(ground, objective, i, np.concatenate(drawn), objectives(beyond))
+    more = zip((step.name for step in beyond), np.split(objectives(beyond), len(beyond)), strict=True) if beyond else ()
+    for name, values in (*taken, *more):
+        if len(values):
+            left = left_by(ground, objective, i, values)
+            survives[name] = min(float(left.min()), survives.get(name, 1.0))
     if not survives:
-        return drawn_shape(ground, objective, i)
+        return Shape("unknown", (), (), {}, UNTRIED)
     along = tuple(name for name, left in survives.items() if left >= HOLDS)
     across = tuple(name for name, left in survives.items() if left < COLLAPSES)
     untried = [name for j, name in enumerate(names) if ground.code[:, j].max() > 0 and name not in survives]
@@ -44,10 +69,20 @@ def shape_of(levels: Levels | Ground, objective: Any, i: int) -> Shape:
     return Shape(word, along, across, survives, words)
 
 
-def left_by(objective: Any, i: int, others: Any) -> Any:
-    """float64: share of trial i's objective that each of the others leaves."""
-    values = np.where(np.isfinite(objective[others]), objective[others], worst_of(objective))
-    return survival(np.full(len(values), objective[i]), values, spread_of(objective))
+def robustness_with(levels: Levels | Ground, objective: Any, i: int, beyond: Sequence[Neighbour]) -> float:
+    """Mean share of trial i's objective that its neighbours and the steps beyond leave; NaN where that is unknown."""
+    objective, ground = np.asarray(objective, np.float64), ground_of(levels)
+    found = [objective[other[mine == i]] for _, mine, other in (*ground.steps, *ground.near)]
+    values = np.concatenate([*found, objectives(beyond)])
+    unknown = ground.part and objective[i] <= 0.0
+    # Sorted: the same digits in any order of trials.
+    return float(np.sort(left_by(ground, objective, i, values)).mean()) if len(values) and not unknown else math.nan
+
+
+def left_by(ground: Ground, objective: Any, i: int, values: Any) -> Any:
+    """float64: share of trial i's objective that each of these neighbours' leaves."""
+    known = np.where(np.isnan(values), worst_of(ground, objective), values)
+    return survival(np.full(len(known), objective[i]), known, spread_of(objective))
 
 
 def word_of(steps: int, holds: int, collapses: int) -> str:
@@ -59,14 +94,12 @@ def word_of(steps: int, holds: int, collapses: int) -> str:
     return "spike" if 2 * collapses >= steps else "slope"
 
 
-def drawn_shape(ground: Ground, objective: Any, i: int) -> Shape:
-    """The shape of a trial without neighbours one step away, by the nearest that were drawn; unknown without any."""
-    others = [other[mine == i] for _, mine, other in ground.near]
-    if not others or not len(others[0]):
-        return Shape("unknown", (), (), {}, "no trial one step away was tried")
-    left = left_by(objective, i, np.concatenate(others))
+def drawn_shape(ground: Ground, objective: Any, i: int, drawn: Any, beyond: Any) -> Shape:
+    """The shape of a trial without neighbours one step away, by the objectives of the nearest that were drawn."""
+    left = left_by(ground, objective, i, np.concatenate((drawn, beyond)))
     word = word_of(len(left), int((left >= HOLDS).sum()), int((left < COLLAPSES).sum()))
-    near, low, high = f"{word}: the {len(left)} nearest drawn trials", left.min(), left.max()
+    steps = f" and {len(beyond)} steps along settings of earlier phases" if len(beyond) else ""
+    near, low, high = f"{word}: the {len(drawn)} nearest drawn trials{steps}", left.min(), left.max()
     if objective[i] > 0.0:
         return Shape(word, (), (), {}, f"{near} keep {low:.0%} to {high:.0%} of the objective")
     words = f"{near} lie {1.0 - high:.0%} to {1.0 - low:.0%} of {SPREAD} below it"
@@ -100,6 +133,6 @@ def shape_words(
         whole = "every step ruins it" if every else f"it breaks along {last(across)} and holds nowhere"
         return f"spike: {whole}; {text}"
     if across:
-        return f"slope: it breaks along {last(across)} and loses along the others; {text}"
-    holds = f"it holds along {last(along)} and loses along the others" if along else "it loses"
+        return f"slope: it breaks along {last(across)} and falls along the others; {text}"
+    holds = f"it holds along {last(along)} and falls along the others" if along else "it falls"
     return f"slope: {holds}, and no step ruins it; {text}"

@@ -11,8 +11,9 @@ import numpy as np
 
 from core.config import Config, check_together
 from core.errors import ConfigError
-from core.search.grid import Grid, Phase, Row
+from core.search.grid import Grid, Phase, Row, levels_of_grid
 from core.search.needs import why_inert
+from core.settings import BY_PATH
 
 MOST_COMBINATIONS = 5_000_000  # that a full grid may have
 MOST_LISTED = 100_000  # combinations up to which a draw chooses among all of them
@@ -29,6 +30,7 @@ class Space:
         self.levels, self.tail = list(phase.levels.values()), tuple(phase.fixed.values())
         self.size = prod(map(len, self.levels))
         self.values = dict(base.values)
+        self.contradiction: str | None = None  # of the last combination that contradicted itself
 
     def admits(self, row: Row) -> bool:
         """Whether the conditions hold; a ConfigError for a combination that contradicts itself."""
@@ -38,8 +40,16 @@ class Space:
         try:
             check_together(self.values)
         except ConfigError as error:
-            raise ConfigError(f"phase {self.phase.name}: {error} (leave it out with a condition under where)") from None
+            self.contradiction = f"{error} (leave it out with a condition under where)"
+            raise ConfigError(f"phase {self.phase.name}: {self.contradiction}") from None
         return True
+
+    def can_run(self, row: Row) -> bool:
+        """Whether it is admitted and contradicts nothing: what a draw asks."""
+        try:
+            return self.admits(row)
+        except ConfigError:
+            return False
 
     @property
     def is_listed(self) -> bool:
@@ -49,33 +59,49 @@ class Space:
     @cached_property
     def rows(self) -> list[Row]:
         """All of them, in the order of the paths, the last one fastest; a ConfigError where there are none."""
+        self.check_size()
+        rows = [row for found in self.phase.combinations() if self.admits(row := (*found, *self.tail))]
+        if not rows:
+            raise self.nothing_left()
+        return rows
+
+    def check_size(self) -> None:
+        """Refuse to write down too many."""
         if self.size > MOST_COMBINATIONS:
             raise ConfigError(
                 f"phase {self.phase.name} has {self.size:,} combinations, more than {MOST_COMBINATIONS:,}; "
                 "leave out levels, or draw some with --method random, sobol or tpe"
             )
-        rows = [row for found in self.phase.combinations() if self.admits(row := (*found, *self.tail))]
-        if not rows:
-            raise self.nothing_left()
-        return rows
 
     def row_at(self, places: Sequence[int]) -> Row:
         """The combination with these places among the levels."""
         return (*(levels[i] for levels, i in zip(self.levels, places, strict=True)), *self.tail)
 
     def drawn(self, rng: np.random.Generator, count: int, known: Collection[Row] = ()) -> list[Row]:
-        """Up to `count` distinct rows in the order drawn, none of the known; fewer where DRAWS each did not do."""
+        """Up to `count` distinct rows in the order drawn, none of the known.
+
+        Where DRAWS for each do not find them, they are chosen among all rows, as far as those can be written down.
+        """
         sizes = np.array([len(levels) for levels in self.levels])
         seen, found = set(known), list[Row]()
         for _ in range(DRAWS if count > 0 else 0):
             for places in rng.integers(0, sizes, (count, len(sizes))).tolist():
                 row = self.row_at(places)
-                if row not in seen and self.admits(row):
+                if row not in seen and self.can_run(row):
                     seen.add(row)
                     found.append(row)
                 if len(found) == count:
                     return found
-        return found
+        return [*found, *self.others(rng, count - len(found), seen)]
+
+    def others(self, rng: np.random.Generator, count: int, known: Collection[Row]) -> list[Row]:
+        """Up to `count` rows beside the known, chosen among all; none where they cannot be written down."""
+        if self.size > MOST_COMBINATIONS or count <= 0:
+            return []
+        rows = (row for found in self.phase.combinations() if self.can_run(row := (*found, *self.tail)))
+        left = [row for row in rows if row not in known]
+        chosen = rng.choice(len(left), min(count, len(left)), replace=False) if left else []
+        return [left[i] for i in chosen]
 
     def some(self) -> list[Row]:
         """All rows where they are listed, else a sample."""
@@ -93,7 +119,8 @@ class Space:
             for c in self.phase.where
         )
         which = "leave no combination" if self.size <= MOST_COMBINATIONS else f"left none of {DRAWS * SAMPLE:,} drawn"
-        return ConfigError(f"phase {self.phase.name}: its conditions {which}: {asked}")
+        also = f"; {self.contradiction}" if self.contradiction else ""
+        return ConfigError(f"phase {self.phase.name}: its conditions {which}: {asked}{also}")
 
 
 def check_acts(space: Space, base: Config) -> None:
@@ -108,38 +135,67 @@ def check_acts(space: Space, base: Config) -> None:
             raise ConfigError(f"phase {space.phase.name} varies {path}, which changes nothing here: {reason}")
 
 
-def check_ahead(grid: Grid, base: Config) -> None:
+def check_ahead(grid: Grid, base: Config, method: str = "grid") -> None:
     """Refuse a phase before any runs, where no choice of those before it could mend what is wrong with it.
 
     Of those choices some are looked at: none, the first and the last level of each setting, each level by itself, and
-    STARTS drawn ones. A phase that can run from one of them is left to its turn.
+    STARTS drawn ones, as far as the earlier phases' conditions admit them. A phase that can run from one of them is
+    left to its turn.
     """
-    varied: dict[str, tuple[Any, ...]] = {}
-    fixed: dict[str, Any] = {}
-    for phase in grid.phases:
+    for i, phase in enumerate(grid.phases):
         errors = []
-        for start in starts(varied):
+        if method == "grid":
+            Space(phase, base).check_size()
+        for start in starts(grid.phases[:i], base):
             try:
-                here = changed(base, {**fixed, **start}, "phase")
+                here = changed(base, start, "phase")
                 check_acts(Space(phase, here), here)
                 break
             except ConfigError as error:
                 errors.append(error)
         else:
             raise errors[0]
-        varied, fixed = {**varied, **phase.levels}, {**fixed, **phase.fixed}
 
 
-def starts(varied: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
-    """Some of what earlier phases may choose."""
-    yield {}
+def starts(earlier: Sequence[Phase], base: Config) -> Iterator[dict[str, Any]]:
+    """Some of what earlier phases may choose, with what they set: a later phase's word wins."""
+    varied = {path: levels for phase in earlier for path, levels in phase.levels.items()}
+    rng = np.random.default_rng(SAMPLE_SEED)
+    picks: list[dict[str, Any]] = [{}]
     if varied:
-        yield {path: levels[0] for path, levels in varied.items()}
-        yield {path: levels[-1] for path, levels in varied.items()}
-        yield from ({path: level} for path, levels in varied.items() for level in levels)
-        rng = np.random.default_rng(SAMPLE_SEED)
+        picks += [{path: levels[end] for path, levels in varied.items()} for end in (0, -1)]
+        picks += [{path: level} for path, levels in varied.items() for level in levels]
         for _ in range(STARTS):
-            yield {path: levels[rng.integers(len(levels))] for path, levels in varied.items()}
+            picks.append({path: levels[rng.integers(len(levels))] for path, levels in varied.items()})
+    for k, pick in enumerate(picks):
+        values, admitted = dict[str, Any](), True
+        for phase in earlier:
+            values.update({path: pick[path] for path in phase.levels if path in pick})
+            values.update(phase.fixed)
+            admitted &= phase.admits({**base.values, **values})
+        if admitted or k == 0:
+            yield values
+
+
+def steps_from(grid: Grid, last: Phase, here: Config) -> Iterator[tuple[str, Any]]:
+    """(setting, level) of every step from settings along what phases before the last one vary: numbers by the next
+    level each way, choices to every other one; those that the phases' conditions admit and that contradict nothing."""
+    for path, levels in levels_of_grid(grid).items():
+        if path in last.levels or path in last.fixed or here[path] not in levels:
+            continue
+        place = levels.index(here[path])
+        ordered = BY_PATH[path].kind in ("int", "float")
+        for k, level in enumerate(levels):
+            if k == place or (ordered and abs(k - place) > 1):
+                continue
+            values = {**here.values, path: level}
+            mine = [phase for phase in grid.phases if path in phase.levels]
+            try:
+                check_together(values)
+            except ConfigError:
+                continue
+            if all(phase.admits(values) for phase in mine):
+                yield path, level
 
 
 def changed(base: Config, values: Mapping[str, Any], source: str) -> Config:

@@ -10,7 +10,7 @@ from core.jit import ROOT
 from core.report.terminal import WIDTH
 from core.search.findings import Findings
 from core.search.outputs import Top, brief, cell
-from core.search.words import coarse_words, loss_words, luck_words, whole_usd
+from core.search.words import coarse_words, efficiency_words, few_words, loss_words, luck_words, whole_usd
 
 SHOWN = 12
 FIGURES = ("NetProfit", "MaxDD", "Sharpe", "Trades", "WinRate")
@@ -72,6 +72,9 @@ def summary_lines(findings: Findings, top: Top, summary: dict[str, Any], folder:
     if findings.inert:
         told.append(f"changed nothing on this market: {', '.join(findings.inert)}")
     told += [*out_of_sample(summary), luck_words(findings)]
+    few = few_words(found)
+    if few is not None:
+        told.append(few)
     if quotes != "real":
         told.append(f"{quotes}: a modelled premium proves no edge.")
     if found.coarse.asked:
@@ -79,11 +82,13 @@ def summary_lines(findings: Findings, top: Top, summary: dict[str, Any], folder:
     lines += [
         part for text in told for part in textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
     ]
-    rate = found.count() / found.seconds if found.seconds > 0 else 0.0
+    steps = f" and {len(found.beyond)} steps from the recommended one" if found.beyond else ""
+    rate = (found.count() + len(found.beyond)) / found.seconds if found.seconds > 0 else 0.0
     state = "" if found.ended else "interrupted: " if found.failure is None else "ended early: "
     trials = "trial" if found.count() == 1 else "trials"
     lines.append(
-        f"{state}{found.count():,} {trials} in {found.seconds:.1f} s ({rate:,.0f} a second), {found.resumed} resumed"
+        f"{state}{found.count():,} {trials}{steps} in {found.seconds:.1f} s ({rate:,.0f} a second), "
+        f"{found.resumed} resumed"
     )
     if folder is not None:
         lines.append(f"run folder: {folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder}")
@@ -94,6 +99,8 @@ def out_of_sample(summary: dict[str, Any]) -> list[str]:
     """Walk-forward and cross-validation in words."""
     lines = []
     walked, validated = summary["walk_forward"], summary["cross_validation"]
+    if summary["walk_forward_stopped"] is not None:
+        lines.append(f"walk-forward: ended early ({summary['walk_forward_stopped']}), and is left out")
     if walked is not None:
         for step in walked["windows"]:
             inside, outside = (
@@ -107,16 +114,15 @@ def out_of_sample(summary: dict[str, Any]) -> list[str]:
                 f"tested {step['test'][0]} to {step['test'][1]}: {outside}"
             )
         kept = "" if walked["drift_kept"] is None else f", {walked['drift_kept']:.0%} of windows kept the last choice"
-        ratio = (
-            "undefined (nothing earned in sample)" if walked["efficiency"] is None else f"{walked['efficiency']:.0%}"
-        )
+        ratio = efficiency_words(walked["efficiency"])
         lines.append(
             f"walk-forward, {walked['kind']}, purged {walked['purge_days']} days: out of sample "
             f"{whole_usd(walked['net_profit'])}, efficiency {ratio}{kept}"
         )
     if validated is not None:
         lines.append(
-            f"cross-validation, {validated['paths']} paths: Sharpe {validated['sharpe_50']:.2f} "
-            f"({validated['sharpe_5']:.2f} to {validated['sharpe_95']:.2f}), {validated['losing_paths']:.0%} lose"
+            f"cross-validation, {validated['paths']} paths: Sharpe {validated['sharpe_50']:.2f} at the median "
+            f"(5 to 95 %: {validated['sharpe_5']:.2f} to {validated['sharpe_95']:.2f}), "
+            f"{validated['losing_paths']:.0%} lose"
         )
     return lines

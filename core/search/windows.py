@@ -86,8 +86,9 @@ def drift(chosen: Sequence[Mapping[str, Any]], levels: Mapping[str, Sequence[Any
     """Drift of the settings chosen in each window on their levels."""
     mean, largest = {}, {}
     for path, values in levels.items():
-        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-        place = {value: i for i, value in enumerate(sorted(values) if numbers else values)}
+        seen = {*values, *(choice[path] for choice in chosen)}  # a later phase may set what an earlier one varied
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in seen)
+        place = {value: i for i, value in enumerate(sorted(seen) if numbers else sorted(seen, key=str))}
         moves = [
             abs(place[b[path]] - place[a[path]]) if numbers else int(a[path] != b[path])
             for a, b in itertools.pairwise(chosen)

@@ -6,6 +6,7 @@ import numpy as np
 
 from core.report.model import usd
 from core.search.findings import Findings
+from core.search.objectives import SIGNS
 from core.search.records import Found
 from core.trials import METRIC
 
@@ -14,8 +15,24 @@ def why_none(findings: Findings) -> str:
     """Why a search recommends nothing."""
     if np.isfinite(findings.scores).any():
         return "no trial whose neighbours were all run: no plateau can be told"
-    least = findings.found.plan.wish.least_trades
-    return f"no trial counted (fewer than {least} trades, or beyond a limit)"
+    return f"no trial counted: {uncounted_words(findings)}"
+
+
+def uncounted_words(findings: Findings) -> str:
+    """Why trials do not count, with how many."""
+    wish, figures = findings.found.plan.wish, findings.figures
+    few = figures[:, METRIC["trades"]] < wish.least_trades
+    told = [(int(few.sum()), f"with fewer than {wish.least_trades:,} trades")]
+    for limit in wish.limits:
+        kept = SIGNS[limit.sign](figures[:, METRIC[limit.metric]], limit.value)
+        told.append((int((~kept).sum()), f"beyond {limit.metric} {limit.sign} {limit.value:g}"))
+    words = [f"{count:,} {text}" for count, text in told if count]
+    return ", ".join(words) or f"{wish.objective} is unknown of all"
+
+
+def efficiency_words(ratio: float | None) -> str:
+    """What is earned out of sample over what was in sample."""
+    return "undefined (nothing earned in sample)" if ratio is None else f"{ratio:,.0%}"
 
 
 def whole_usd(value: float) -> str:
@@ -26,11 +43,21 @@ def whole_usd(value: float) -> str:
 def coarse_words(found: Found) -> str:
     """Which trials of a coarse stage were run in full, and what cannot be told by those."""
     asked, unranked, beside = found.coarse
+    best = min(found.plan.coarse * len(found.phases), asked - unranked)
     return (
-        f"coarse: {asked - unranked:,} of {asked:,} ranked by closed trades; run in full: the best "
-        f"{found.plan.coarse:,}, {unranked:,} that only a full run can tell, and {beside:,} one step from the best of "
-        "these; PBO and what matters are unknown, for they take all trials"
+        f"coarse: {asked - unranked:,} of {asked:,} ranked by closed trades; run in full: the best {best:,}, "
+        f"{unranked:,} that only a full run can tell, and {beside:,} one step from the best of these; PBO and what "
+        "matters are unknown, for they take all trials"
+        + ("" if found.ended else f"; {found.count():,} of these had run when it ended")
     )
+
+
+def few_words(found: Found) -> str | None:
+    """That fewer trials were found than asked for, if they were."""
+    asked = found.plan.trials * len(found.phases)
+    if found.plan.method == "grid" or found.plan.coarse or not found.ended or found.count() >= asked:
+        return None
+    return f"asked for {asked:,} trials; there are {found.count():,} that the conditions admit, or that could be found"
 
 
 def loss_words(findings: Findings) -> str | None:
@@ -51,5 +78,5 @@ def luck_words(findings: Findings) -> str:
     pbo = "unknown" if luck.pbo is None else f"{luck.pbo:.0%}"
     return (
         f"{luck.verdict.upper()}: deflated Sharpe {deflated}, PBO {pbo}, {luck.trials:,} settings tried on this market "
-        f"(taken for {luck.effective:.1f} independent ones); {luck.words}"
+        f"(taken for {luck.effective:,.{0 if luck.effective >= 1000 else 1}f} independent ones); {luck.words}"
     )

@@ -108,7 +108,9 @@ def test_an_interrupted_walk_forward_keeps_the_search(
     monkeypatch.setattr("optimizer.walk", stopped)
     given = typed(desk, "--market", "years", "--quiet", "--out", str(desk / "run"), "--walk-forward", "anchored")
     assert main.main([*given, "--windows", "2"]) == 130
-    assert "walk-forward: ended early, and is left out" in capsys.readouterr().out
+    assert "walk-forward: ended early (interrupted), and is left out" in capsys.readouterr().out
+    told = json.loads((desk / "run" / "summary.json").read_text(encoding="utf-8"))
+    assert told["ended"] and told["walk_forward"] is None and told["walk_forward_stopped"] == "interrupted"
     assert (desk / "run" / "optimize.html").exists()
 
 
@@ -131,7 +133,9 @@ def test_a_full_disk_is_one_line(
 
     monkeypatch.setattr("core.search.outputs.write_top", full)
     assert main.main(typed(desk, "--quiet")) == 3
-    assert capsys.readouterr().err == "DataError: a file: No space left on device\n"
+    shown = capsys.readouterr()
+    assert shown.err.startswith("DataError: ") and "not all files could be written (No space left" in shown.err
+    assert "recommended (best plateau):" in shown.out  # what was found is told all the same
 
 
 def test_windows_of_a_walk_forward_count_as_tries(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,6 +182,10 @@ def test_its_json_is_one_object(desk: Path, capsys: pytest.CaptureFixture[str]) 
         (["--cross-validate", "8", "--grid", "classic"], "grids of one phase"),
         (["--coarse", "5", "--limit", "trades >= 3"], "leave out one of the two"),
         (["--cross-validate", "4", "--embargo", "-1"], "--embargo is -1"),
+        (["--cross-validate", "4", "--coarse", "3", "--set", "strategy.max_positions=1"], "takes all trials"),
+        (["--coarse", "0"], "--coarse is 0"),
+        (["--coarse", "3"], "one position at a time, and not strategy.max_positions above 1"),
+        (["--min-trades", "-1"], "--min-trades is -1"),
     ],
 )
 def test_mistakes_are_one_line(desk: Path, capsys: pytest.CaptureFixture[str], more: list[str], words: str) -> None:

@@ -68,7 +68,7 @@ def test_one_case_a_quarter_slower_is_found(path: tuple[str, ...], share: float)
     assert found["ratios"][".".join(path)] == pytest.approx(0.75)
     assert benchmark_cpu.compared(result(), now, 0.3)["slower"] == []
     lines = benchmark_cpu.comparison_table(found)
-    assert [line for line in lines if "SLOWER" in line] == [f"{'.'.join(path):62} {0.75:>7.2f}  SLOWER"]
+    assert [line for line in lines if "SLOWER" in line] == [f"{'.'.join(path):62} {0.75:>7.3f}  SLOWER"]
     assert lines[-1] == "1 of 7 cases slower by more than 20 %"
 
 
@@ -132,7 +132,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callabl
         found = result(scale)
         found["engine_with_intelligence"] = found["engine_with_risk"]
         found["trials"]["exit_only"]["1"]["per_s_from_nothing"] = 1000.0 * scale
-        monkeypatch.setattr(benchmark_cpu, "ROOT", tmp_path)
+        monkeypatch.setenv("QMTF_REPORTS_DIR", str(tmp_path / "reports"))
         monkeypatch.setattr(benchmark_cpu, "measured", lambda quick: found)
         return benchmark_cpu.main([a.replace("BEFORE", str(before)) for a in arguments])
 
@@ -147,7 +147,12 @@ def test_exit_codes_of_a_comparison(command: Callable[..., int], capsys: pytest.
     capsys.readouterr()
     assert command("--compare", "BEFORE-not") == 2
     assert "ConfigError: --compare" in capsys.readouterr().err
-    for wrong in (["--tolerance", "20"], ["--tolerance", "much"], ["--compare", "BEFORE", "--peers"]):
+    for wrong in (
+        ["--tolerance", "20"],
+        ["--tolerance", "much"],
+        ["--compare", "BEFORE", "--peers"],
+        ["--tolerance", "0.1"],
+    ):
         with pytest.raises(SystemExit) as ended:
             command(*wrong)
         assert ended.value.code == 2
@@ -161,6 +166,21 @@ def test_json_is_one_object_with_the_comparison(
     assert len(printed["compare"]["slower"]) == 7
     stored = json.loads((tmp_path / "reports" / "benchmark.json").read_text(encoding="utf-8"))
     assert "compare" not in stored and stored["yardstick"] == printed["yardstick"]
+
+
+def test_what_a_run_is_compared_with_stays_as_it_is(
+    command: Callable[..., int], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """And what another library does is no case of ours."""
+    assert command() == 0
+    kept = tmp_path / "reports" / "benchmark.json"
+    before = kept.read_bytes()
+    assert command("--compare", str(kept), scale=5.0) == 0
+    assert kept.read_bytes() == before and "stays as it is" in capsys.readouterr().out
+    old = {**result(), "pricing": {"quantlib_european": {"ns": 1.0}}}
+    new = {**result(), "pricing": {"quantlib_european": {"ns": 9.0}}}
+    found = benchmark_cpu.compared(old, new, 0.2)
+    assert found["ratios"]["pricing.quantlib_european.ns"] < 0.2 and found["slower"] == []
 
 
 def test_the_table_shows_trials_and_memory(command: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:

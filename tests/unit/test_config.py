@@ -367,3 +367,10 @@ def test_minutes_of_a_time():
     assert minutes_of("00:00") == 0
     assert minutes_of("09:30") == 570
     assert minutes_of("16:15") == 975
+
+
+def test_a_key_that_stands_twice_in_yaml_fails(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("strategy:\n  exits: {profit_frac: 0.4, profit_frac: 0.5}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="profit_frac stands there twice"):
+        load(file=str(path), user_file=tmp_path / "none")

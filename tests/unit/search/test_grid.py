@@ -89,6 +89,11 @@ def test_ranges_lists_and_conditions() -> None:
         ({"phases": [{"vary": {PROFIT: [0.5]}}], "vary": {PROFIT: [0.5]}}, "beside them"),
         ({"vary": {PROFIT: [0.5]}, "trails": 5}, "did you mean 'trials'"),
         ({"vary": {"market.seed": [1, 2]}}, "all trials share"),
+        ({"vary": {PROFIT: [0.5]}, "set": {"market.start": "2017-01-03"}}, "all trials share"),
+        ({"vary": {PROFIT: {"from": 0.3, "to": 0.75, "step": 0.1}}}, "no whole number of steps"),
+        ({"vary": {PROFIT: {"from": 0.3, "to": 0.7, "step": 0.1, "count": 5}}}, "give {from: a, to: b, step: c} or"),
+        ({"vary": {PROFIT: {"from": 0.3, "to": 0.7, "count": 1}}}, "cannot be both ends"),
+        ({"phases": [{"name": "a", "vary": {PROFIT: [0.5]}}] * 2}, "give each a name of its own"),
         ({"vary": {"strategy.exits.trail_giveback": [0.1, 0.2]}}, "changes nothing here: strategy.exits.trail_from"),
         (
             {"vary": {"strategy.signals.fuzzy_iv": [0.5, 1]}},
@@ -153,6 +158,45 @@ def test_a_space_too_large_to_write_down_is_drawn_from() -> None:
     none = Space(parse_grid({"vary": vary, "where": [f"{PROFIT} > 0.99"]}, "none").phases[0], BASE)
     with pytest.raises(ConfigError, match="left none of 64,000 drawn"):
         check_acts(none, BASE)
+
+
+def test_draws_find_what_there_is_however_rare() -> None:
+    """Conditions that hardly anything meets: all of it is found, and nothing at all is a mistake, not a result."""
+    hundred = {"from": 0.01, "to": 0.4, "count": 400}
+    vary = {
+        "strategy.entry.short_delta": {"from": 0.1, "to": 0.2, "count": 400},
+        "strategy.entry.skew_penalty": hundred,
+    }
+    rare = {"vary": vary, "where": ["strategy.entry.short_delta == strategy.entry.skew_penalty"]}
+    phase = parse_grid(rare, "rare").phases[0]
+    listed = set(Space(phase, BASE).rows)
+    assert 1 <= len(listed) < 500 and not Space(phase, BASE).is_listed
+    for method in ("random", "sobol"):
+        found = sampled(Space(phase, BASE), method, 500, 3)
+        assert set(found) == listed and len(found) == len(listed)
+    small = {"vary": {PROFIT: {"from": 0.01, "to": 0.99, "count": 99}, "strategy.exits.trail_from": {
+        "from": 0.01, "to": 0.99, "count": 99}}, "where": [f"{PROFIT} == strategy.exits.trail_from"]}  # fmt: skip
+    assert len(sampled(Space(parse_grid(small, "s").phases[0], BASE), "sobol", 50, 3)) == 50
+
+
+def test_later_phases_are_looked_at_as_earlier_ones_can_leave_them() -> None:
+    """By what their conditions admit, what a later one sets over an earlier one, and how many rows a grid has."""
+    low = {"name": "a", "vary": {PROFIT: [0.3, 0.5]}, "where": [f"{PROFIT} > 0.4"]}
+    never = {"name": "b", "vary": {STOP: [1, 2]}, "where": [f"{PROFIT} < 0.4"]}
+    base = BASE.with_values(strategy__exits__profit_frac=0.5)
+    with pytest.raises(ConfigError, match="leave no combination"):
+        check_ahead(parse_grid({"phases": [low, never]}, "g"), base)
+    scales = [{"name": "a", "vary": {"strategy.exits.stop_scale": ["vol", "atr"]}},
+              {"name": "b", "vary": {STOP: [1, 2]}, "set": {"strategy.exits.stop_scale": "none"}},
+              {"name": "c", "vary": {"strategy.exits.stop_scale_range": [0.1, 0.2]}}]  # fmt: skip
+    with pytest.raises(ConfigError, match="stop_scale is none"):
+        check_ahead(parse_grid({"phases": scales}, "g"), BASE)
+    many = {path: {"from": 0.1, "to": 0.2, "count": 300} for path in (PROFIT, "strategy.entry.short_delta",
+                                                                     "strategy.entry.skew_penalty")}  # fmt: skip
+    large = parse_grid({"phases": [{"name": "a", "vary": {STOP: [1, 2]}}, {"name": "b", "vary": many}]}, "g")
+    with pytest.raises(ConfigError, match="27,000,000 combinations"):
+        check_ahead(large, BASE)
+    check_ahead(large, BASE, "random")
 
 
 def test_later_phases_are_looked_at_before_any_runs() -> None:

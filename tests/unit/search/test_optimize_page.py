@@ -80,5 +80,5 @@ def test_the_page_holds_together(
         )
         assert any(key.startswith("map-") for key in data["figures"])
     if name == "none":
-        assert "no trial counted" in body and "2 trials do not count" in body
+        assert "no trial counted: 2 with fewer than" in body and "2 trials of 2 do not count" in body
         assert "Too few sessions" not in body and "figure-importances" not in body

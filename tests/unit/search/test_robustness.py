@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from core.search.heat import heat_map
 from core.search.robustness import (
+    ground_of,
     importances,
     inert,
     neighbourhood_scores,
@@ -134,7 +135,7 @@ def test_equal_plateaus_are_equal_whatever_the_order_of_their_sums(order: list[i
     ("around", "word", "words"),
     [
         ((1.0, 0.9, 0.8, 1.0), "plateau", "in every direction"),
-        ((1.0, 1.0, 0.5, 0.5), "slope", "holds along a and loses along the others, and no step ruins it"),
+        ((1.0, 1.0, 0.5, 0.5), "slope", "holds along a and falls along the others, and no step ruins it"),
         ((0.5, 0.5, 0.5, 0.5), "slope", "no step ruins it"),
         ((1.0, 1.0, 0.1, 0.1), "ridge", "holds along a and breaks along b"),
         ((0.1, 0.1, 0.1, 0.1), "spike", "every step ruins it"),
@@ -155,7 +156,7 @@ def test_one_bad_step_of_four_is_no_spike() -> None:
     assert (shape.word, shape.across) == ("slope", ("a",))
     assert (
         shape.words
-        == "slope: it breaks along a and loses along the others; the worst step (a) leaves 10% of the objective"
+        == "slope: it breaks along a and falls along the others; the worst step (a) leaves 10% of the objective"
     )
 
 
@@ -225,6 +226,18 @@ def test_the_front_is_not_beaten() -> None:
 def test_settings_that_changed_nothing_are_named() -> None:
     outcome = np.array([[a, 1.0] for a in LEVELS["a"]], dtype=float)
     assert inert(LEVELS, outcome) == ["b", "c"]
+
+
+def test_beside_some_of_the_trials_a_neighbour_that_does_not_count_leaves_nothing() -> None:
+    """What the worst of all trials is, and how far they spread, is unknown then; of all it is the worst that counts."""
+    levels, scores = {"a.x": [0, 1, 2, 3, 4]}, np.array([2.0, 4.0, np.nan, 1.0, 3.0])
+    assert neighbourhood_scores(levels, scores)[1] == pytest.approx((0.5 + 0.25) / 2)
+    part = ground_of(levels).at(np.array([0, 1, 2]))
+    assert part.whole.tolist() == [True, True, False]
+    assert neighbourhood_scores(part, scores[:3])[1] == pytest.approx((0.5 + 0.0) / 2)
+    assert np.isnan(neighbourhood_scores(part, -scores[:3])).all()
+    assert plateau(ground_of({"a.x": [0, 1, 2]}), [1.0, 0.5, 9.0]) == 2
+    assert plateau(part, [1.0, 0.5, 9.0]) == 1  # the last misses a neighbour
 
 
 def test_steps_from_a_loss_are_told_in_the_spread_of_the_trials() -> None:
