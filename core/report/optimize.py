@@ -23,6 +23,7 @@ from core.search.words import (
     loss_words,
     luck_words,
     uncounted_words,
+    whole_efficiency_words,
     whole_usd,
     why_none,
 )
@@ -108,20 +109,23 @@ def figures_of(
     return figures
 
 
+def walk_row(step: dict[str, Any]) -> list[str]:
+    """One window of a walk-forward."""
+    chosen = ", ".join(f"{path.rsplit('.', 1)[-1]} {value}" for path, value in step["settings"].items())
+    return [
+        " to ".join(step["train"]), " to ".join(step["test"]), brief(step["in_sample_profit_a_year"]),
+        brief(step["out_of_sample_profit_a_year"]),
+        "" if step["efficiency"] is None else efficiency_words(step["efficiency"]),
+        chosen if step["counted"] else f"no trial counted; as the search began: {chosen}",
+    ]  # fmt: skip
+
+
 def walk_value(summary: dict[str, Any]) -> dict[str, Any] | None:
     walked = summary["walk_forward"]
     if walked is None:
         return None
-    ratio = efficiency_words(walked["efficiency"])
-    rows = [
-        [
-            " to ".join(step["train"]), " to ".join(step["test"]), brief(step["in_sample_profit_a_year"]),
-            brief(step["out_of_sample_profit_a_year"]),
-            "" if step["efficiency"] is None else efficiency_words(step["efficiency"]),
-            ", ".join(f"{path.rsplit('.', 1)[-1]} {value}" for path, value in step["settings"].items()),
-        ]
-        for step in walked["windows"]
-    ]  # fmt: skip
+    ratio = whole_efficiency_words(walked)
+    rows = [walk_row(step) for step in walked["windows"]]
     text = (
         f"{walked['kind']} windows, purged by {walked['purge_days']} days and {walked['embargo_days']} more: "
         f"{whole_usd(walked['net_profit'])} out of sample, efficiency {ratio}."

@@ -10,7 +10,7 @@ from core.jit import ROOT
 from core.report.terminal import WIDTH
 from core.search.findings import Findings
 from core.search.outputs import Top, brief, cell
-from core.search.words import coarse_words, efficiency_words, few_words, loss_words, luck_words, whole_usd
+from core.search.words import coarse_words, few_words, loss_words, luck_words, whole_efficiency_words, whole_usd
 
 SHOWN = 12
 FIGURES = ("NetProfit", "MaxDD", "Sharpe", "Trades", "WinRate")
@@ -114,7 +114,7 @@ def out_of_sample(summary: dict[str, Any]) -> list[str]:
                 f"tested {step['test'][0]} to {step['test'][1]}: {outside}"
             )
         kept = "" if walked["drift_kept"] is None else f", {walked['drift_kept']:.0%} of windows kept the last choice"
-        ratio = efficiency_words(walked["efficiency"])
+        ratio = whole_efficiency_words(walked)
         lines.append(
             f"walk-forward, {walked['kind']}, purged {walked['purge_days']} days: out of sample "
             f"{whole_usd(walked['net_profit'])}, efficiency {ratio}{kept}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from core.report.model import usd
@@ -33,6 +35,13 @@ def uncounted_words(findings: Findings) -> str:
 def efficiency_words(ratio: float | None) -> str:
     """What is earned out of sample over what was in sample."""
     return "undefined (nothing earned in sample)" if ratio is None else f"{ratio:,.0%}"
+
+
+def whole_efficiency_words(walked: dict[str, Any]) -> str:
+    """That of all windows, and how many it leaves out. walked : outputs.walked_value"""
+    without = sum(not step["counted"] for step in walked["windows"])
+    left_out = f" (without {without} in which no trial counted)" if without else ""
+    return efficiency_words(walked["efficiency"]) + left_out
 
 
 def whole_usd(value: float) -> str:
