@@ -136,13 +136,14 @@ def check_acts(space: Space, base: Config) -> None:
 
 
 def check_ahead(grid: Grid, base: Config, method: str = "grid") -> None:
-    """Refuse a phase before any runs, where no choice of those before it could mend what is wrong with it.
+    """Refuse a later phase before any runs, where no choice of those before it could mend what is wrong with it.
 
+    The first is looked at when its turn comes, which is before anything runs.
     Of those choices some are looked at: none, the first and the last level of each setting, each level by itself, and
     STARTS drawn ones, as far as the earlier phases' conditions admit them. A phase that can run from one of them is
     left to its turn.
     """
-    for i, phase in enumerate(grid.phases):
+    for i, phase in enumerate(grid.phases[1:], 1):
         errors = []
         if method == "grid":
             Space(phase, base).check_size()
