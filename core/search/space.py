@@ -65,6 +65,11 @@ class Space:
             raise self.nothing_left()
         return rows
 
+    @cached_property
+    def runnable(self) -> list[Row]:
+        """Those of all rows that contradict nothing, few of many: asked for where draws do not find them."""
+        return [row for found in self.phase.combinations() if self.can_run(row := (*found, *self.tail))]
+
     def check_size(self) -> None:
         """Refuse to write down too many."""
         if self.size > MOST_COMBINATIONS:
@@ -98,8 +103,7 @@ class Space:
         """Up to `count` rows beside the known, chosen among all; none where they cannot be written down."""
         if self.size > MOST_COMBINATIONS or count <= 0:
             return []
-        rows = (row for found in self.phase.combinations() if self.can_run(row := (*found, *self.tail)))
-        left = [row for row in rows if row not in known]
+        left = [row for row in self.runnable if row not in known]
         chosen = rng.choice(len(left), min(count, len(left)), replace=False) if left else []
         return [left[i] for i in chosen]
 
