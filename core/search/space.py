@@ -107,6 +107,7 @@ class Space:
         chosen = rng.choice(len(left), min(count, len(left)), replace=False) if left else []
         return [left[i] for i in chosen]
 
+    @cached_property
     def some(self) -> list[Row]:
         """All rows where they are listed, else a sample."""
         if self.is_listed:
@@ -131,7 +132,7 @@ def check_acts(space: Space, base: Config) -> None:
     """A ConfigError for a varied setting that changes nothing in any of the combinations, or of a sample of them."""
     for path in space.phase.levels:
         reason: str | None = None
-        for row in space.some():
+        for row in space.some:
             reason = why_inert(path, {**base.values, **dict(zip(space.paths, row, strict=True))})
             if reason is None:
                 break

@@ -54,7 +54,7 @@ def test_ten_thousand_exits_are_ten_thousand_and_fewer_where_entries_have_few_da
         found = Space(phase, load(preset=preset, user_file=markets.NO_FILE))
         assert {row[found.paths.index("strategy.exits.exit_dte")] for row in found.rows} == days
     with pytest.raises(ConfigError, match=r"no combination: .*exit_dte < .*dte_min \(strategy.entry.dte_min is 0\)"):
-        Space(phase, load(preset="zero_dte", user_file=markets.NO_FILE)).some()
+        check_acts(Space(phase, load(preset="zero_dte", user_file=markets.NO_FILE)), BASE)
 
 
 def test_ranges_lists_and_conditions() -> None:
