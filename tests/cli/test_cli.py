@@ -1,5 +1,6 @@
 """The command line: exit codes, one line per mistake, JSON for machines, nothing heavy and nothing half-done."""
 
+import errno
 import json
 import os
 import subprocess
@@ -288,3 +289,19 @@ def test_markets_are_listed_and_described(stores, capsys):
     assert quotes["crossed"] > 1000
     assert quotes["one_sided"] > 1000
     assert described["first"] == "2025-11-20"
+
+
+def test_what_the_machine_refuses_is_one_line_and_a_bug_shows_itself(monkeypatch, capsys):
+    def fails(error):
+        def command(args):
+            raise error
+
+        monkeypatch.setitem(main.COMMANDS, "runs", command)
+        return main.main(["runs"])
+
+    assert fails(OSError(errno.ENOSPC, "No space left on device")) == DATA
+    assert capsys.readouterr().err == "DataError: a file: No space left on device\n"
+    assert fails(PermissionError(errno.EACCES, "Permission denied", "reports/x")) == DATA
+    assert capsys.readouterr().err == "DataError: reports/x: Permission denied\n"
+    with pytest.raises(ConnectionResetError):
+        fails(ConnectionResetError(errno.ECONNRESET, "reset"))
