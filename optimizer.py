@@ -30,6 +30,7 @@ from core.search.findings import TESTED_GROUPS, longest_hold
 from core.search.grid import Grid, Phase, Row, levels_of_grid
 from core.search.methods import ROUND, Suggester, sampled
 from core.search.objectives import PARETO, scores
+from core.search.patience import PATIENCE
 from core.search.records import Coarse, Found, Gathered, PhaseFound, Plan, Progress, levels_of_rows
 from core.search.request import OutOfSample, Request, engine_of, plan_of
 from core.search.robustness import Ground, ground_of, neighbours, plateau
@@ -104,18 +105,19 @@ class Search:
         last = next((phase for phase in reversed(phases) if phase.chosen >= 0), None)
         if last is None or self.plan.fixed:
             return ()
-        here, row = changed(self.base, chosen, "steps"), last.rows[last.chosen]
-        names, rows = list[str](), list[Row]()
-        for path, level in steps_from(grid, last.phase, here):
-            if path in last.paths:
-                place = last.paths.index(path)
-                names.append(path)
-                rows.append((*row[:place], level, *row[place + 1 :]))
-        if not rows:
+        here = changed(self.base, chosen, "steps")
+        steps = list(steps_from(grid, last.phase, here))
+        if not steps:
             return ()
-        got = Gathered(rows)
-        self.total += len(rows)
-        self.collect("steps beyond", last.paths, got, list(range(len(rows))))
+        names = [path for path, _ in steps]
+        paths = (*last.paths, *dict.fromkeys(path for path in names if path not in last.paths))
+        own = {**{path: here[path] for path in paths}, **dict(zip(last.paths, last.rows[last.chosen], strict=True))}
+        got = Gathered([tuple({**own, path: level}.values()) for path, level in steps])
+        self.total += len(steps)
+        try:
+            self.collect("steps beyond", paths, got, list(range(len(steps))))
+        except QuantorError as reason:
+            self.end(reason)
         score = scores(self.plan.wish, got.figures)
         return tuple(Neighbour(names[i], float(score[i])) for i in got.done().tolist())
 
@@ -214,17 +216,17 @@ class Search:
 
     def collect(self, name: str, paths: tuple[str, ...], got: Gathered, places: list[int]) -> None:
         """Run the rows at these places, or take them from what was kept before; each piece is committed as it comes."""
-        if self.plan.resume:
-            places = self.remembered(name, paths, got, places)
-        rows = [got.rows[i] for i in places]
         try:
-            for led, outcome, source in self.pieces(paths, rows):
-                self.database.keep(outcome.hashes, outcome.figures, outcome.equity, source)
-                where = np.array([places[i] for i in led])
-                first = where[np.unique(source, return_index=True)[1]]
-                got.take(where, outcome.hashes, outcome.figures[source], first[source])
-                got.equity.update(zip(first.tolist(), outcome.equity, strict=True))
-                self.told(name, len(where), outcome.figures)
+            with PATIENCE.hearing():
+                if self.plan.resume:
+                    places = self.remembered(name, paths, got, places)
+                for led, outcome, source in self.pieces(paths, [got.rows[i] for i in places]):
+                    self.database.keep(outcome.hashes, outcome.figures, outcome.equity, source)
+                    where = np.array([places[i] for i in led])
+                    first = where[np.unique(source, return_index=True)[1]]
+                    got.take(where, outcome.hashes, outcome.figures[source], first[source])
+                    got.equity.update(zip(first.tolist(), outcome.equity, strict=True))
+                    self.told(name, len(where), outcome.figures)
         except (KeyboardInterrupt, DataError) as reason:  # no room to keep them, or workers that die again and again
             self.end(reason)
 
@@ -281,7 +283,10 @@ def search(
     plan = plan_of(request, grid, base["market.seed"])
     with Database(store.hash) as database, closing(engine_of(store, base, request)) as engine:
         found = Search(store, base, engine, database, plan, watch).run(grid)
-        return found, database.logged()
+        try:
+            return found, database.logged()
+        except DataError as error:
+            return found._replace(ended=False, failure=found.failure or error), found.count()
 
 
 def check_out_of_sample(store: Store, base: Config, grid: Grid, wanted: OutOfSample, coarse: bool = False) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,35 +78,24 @@ def run_optimize(args: argparse.Namespace) -> None:
     from core.search.evaluate import cash_returns_of
     from core.search.findings import findings_of
     from core.search.outputs import manifest_value
+    from core.search.patience import PATIENCE
 
     request = Request(
         args.grid, args.method, args.trials, args.objective, args.min_trades, tuple(args.limit), args.jobs, args.engine,
         args.address, args.resume, args.coarse, args.draw_seed,
     )  # fmt: skip
     optimizer.check_out_of_sample(store, config, grid, wanted, bool(args.coarse))
-    with run_files.fresh_folder(args.out, "optimize", config.hash(), started) as (folder, run_id):
+    folder_of = run_files.fresh_folder(args.out, "optimize", config.hash(), started)
+    with folder_of as (folder, run_id), PATIENCE.in_force() as patience:
         found, logged, walked, stopped = searched(args, store, config, grid, request, wanted)
-        with uninterrupted():
-            if wanted.kind is not None:
-                logged = optimizer.logged(store)
-            findings = findings_of(found, logged, cash_returns_of(store, config))
-            manifest = manifest_value(findings, store, run_id, started, {"engine": args.engine, **wanted.value()})
-            show_search(args, store, findings, folder, manifest, walked, wanted, stopped)
-    if not found.ended or stopped is not None:
+        if wanted.kind is not None:
+            logged = optimizer.logged(store)
+        findings = findings_of(found, logged, cash_returns_of(store, config))
+        manifest = manifest_value(findings, store, run_id, started, {"engine": args.engine, **wanted.value()})
+        show_search(args, store, findings, folder, manifest, walked, wanted, stopped)
+        interrupted = patience.asked > 0
+    if not found.ended or stopped is not None or interrupted:
         raise found.failure or stopped or KeyboardInterrupt
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until what is done is written and shown: a second or two."""
-    asked: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if asked:
-        raise KeyboardInterrupt
 
 
 def searched(
@@ -152,23 +138,32 @@ def show_search(
     top = outputs.top_of(findings)
     lines = summary_lines(findings, top, summary, folder, store.manifest.get("quotes", "real"))
     told: dict[str, Any] = {"run_id": manifest["run_id"], "folder": str(folder), **summary}
-    trouble: QuantorError | None = None
-    try:
-        outputs.write_search(folder, findings, top, manifest, summary)
-        if args.report == "html":
-            from core.report.optimize import write_optimize
 
-            write_optimize(folder, findings, top, summary, store, walked, validated)
-        if args.apply is not None:
-            told["applied"], text = apply(args.apply, findings)
-            lines.append(text)
-    except OSError as error:
-        trouble = DataError(f"{folder}: not all files could be written ({error.strerror or error})")
-    except QuantorError as error:
-        trouble = error
+    def page() -> None:
+        from core.report.optimize import write_optimize
+
+        write_optimize(folder, findings, top, summary, store, walked, validated)
+
+    def preset() -> None:
+        told["applied"] = None
+        told["applied"], text = apply(args.apply, findings)
+        lines.append(text)
+
+    writers = outputs.search_files(folder, findings, top, manifest, summary)
+    writers += [page] * (args.report == "html") + [preset] * (args.apply is not None)
+    troubles: list[QuantorError] = []
+    for write in writers:
+        try:
+            write()
+        except OSError as error:
+            troubles.append(DataError(f"{folder}: not all files could be written ({error.strerror or error})"))
+        except QuantorError as error:
+            troubles.append(error)
+    if not any(folder.iterdir()):
+        told["folder"] = None
     show(args, told, lines)
-    if trouble is not None:
-        raise trouble
+    if troubles:
+        raise troubles[0]
 
 
 def apply(target: str, findings: Any) -> tuple[str | None, str]:

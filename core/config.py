@@ -272,7 +272,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             """A key that stands twice is a mistake: the last one would win in silence."""
-            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            merged = "tag:yaml.org,2002:merge"
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != merged]
             for key in keys:
                 if isinstance(key, str) and keys.count(key) > 1:
                     raise ValueError(f"line {node.start_mark.line + 1} on: {key} stands there twice")

@@ -51,5 +51,8 @@ def write_page(path: Path, template: str, data: dict[str, Any], **values: Any) -
     )
     before, _, after = page.rpartition(LIBRARY)
     part = path.with_suffix(".part")  # a page that did not fit on the disk is no page
-    part.write_bytes(b"".join((before.encode(), plotly, after.encode())))
-    part.replace(path)
+    try:
+        part.write_bytes(b"".join((before.encode(), plotly, after.encode())))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

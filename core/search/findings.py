@@ -10,7 +10,7 @@ from core.config import Config
 from core.market.store import Store, days_between
 from core.overfit import deflated_sharpe
 from core.search.cross_validation import CrossValidated, cross_validated
-from core.search.grid import Grid
+from core.search.grid import Grid, levels_of_grid
 from core.search.luck import Luck, adverse_moments, independent_periods, luck_of
 from core.search.records import Found, PhaseFound
 from core.search.robustness import ground_of, importances, inert, neighbourhood_scores
@@ -86,9 +86,10 @@ def findings_of(found: Found, logged: int, cash_returns: Any) -> Findings:
     robustness = np.concatenate([neighbourhood_scores(ground, phase.scores) for ground, phase in pairs])
     last = max((i for i, phase in enumerate(phases) if phase.chosen >= 0), default=-1)
     recommended = sum(len(phase.rows) for phase in phases[:last]) + phases[last].chosen if last >= 0 else -1
+    own_place = (phases[last].scores, phases[last].chosen)
+    varied = [path for path, levels in levels_of_grid(found.grid).items() if len(levels) > 1]
     if recommended >= 0 and found.beyond:
-        chosen = phases[last].chosen
-        robustness[recommended] = robustness_with(grounds[last], phases[last].scores, chosen, found.beyond)
+        robustness[recommended] = robustness_with(grounds[last], *own_place, found.beyond)
     return Findings(
         found=found,
         phase=[phase.phase.name for phase in phases for _ in phase.rows],
@@ -103,10 +104,17 @@ def findings_of(found: Found, logged: int, cash_returns: Any) -> Findings:
         recommended=recommended,
         best=int(np.nanargmax(scores)) if np.isfinite(scores).any() else -1,
         luck=luck_of(returns, int(ledger[recommended]), logged, not found.plan.coarse) if recommended >= 0 else None,
-        shape=shape_of(grounds[last], phases[last].scores, phases[last].chosen, found.beyond) if last >= 0 else None,
+        shape=shape_of(grounds[last], phases[last].scores, phases[last].chosen, found.beyond, varied)
+        if last >= 0
+        else None,
         importances=[importances(ground, phase.scores) for ground, phase in told],
         logged=logged,
-        inert=[name for ground, phase in told for name in inert(ground, phase.figures)],
+        inert=[
+            name
+            for ground, phase in told
+            if (phase.figures[:, METRIC["trades"]] > 0).any()
+            for name in inert(ground, phase.figures)
+        ],
     )
 
 

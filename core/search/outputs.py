@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -329,14 +330,27 @@ def manifest_value(findings: Findings, store: Store, run_id: str, started: dt.da
     }
 
 
+def search_files(
+    folder: Path, findings: Findings, top: Top, manifest: dict[str, Any], summary: dict[str, Any]
+) -> list[Callable[[], None]]:
+    """What writes each file but the page, the small ones first."""
+
+    def write(name: str, text: str) -> None:
+        (folder / name).write_text(text, encoding="utf-8")
+
+    return [
+        lambda: write("best.yaml", preset_text(findings, about_of(findings))),
+        lambda: write("manifest.json", json.dumps(manifest, indent=1, allow_nan=False) + "\n"),
+        lambda: write("summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n"),
+        lambda: write_top(folder / "top100.csv", top),
+        lambda: write_trials(folder / "trials.parquet", findings),
+    ]
+
+
 def write_search(folder: Path, findings: Findings, top: Top, manifest: dict[str, Any], summary: dict[str, Any]) -> None:
     """All files but the page."""
-    write_trials(folder / "trials.parquet", findings)
-    write_top(folder / "top100.csv", top)
-    (folder / "best.yaml").write_text(preset_text(findings, about_of(findings)), encoding="utf-8")
-    for name, value in (("manifest", manifest), ("summary", summary)):
-        text = json.dumps(value, indent=1, allow_nan=False) + "\n"
-        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+    for write in search_files(folder, findings, top, manifest, summary):
+        write()
 
 
 def brief(value: Any) -> str:

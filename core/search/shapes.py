@@ -15,6 +15,7 @@ SPREAD = "the trials' standard deviation"  # in which a step is measured where t
 
 
 UNTRIED = "no trial one step away was tried"
+UNMEASURED = "steps from a loss are measured by the spread of all trials, and not all were run"
 
 
 class Neighbour(NamedTuple):
@@ -40,15 +41,20 @@ class Shape(NamedTuple):
     words: str
 
 
-def shape_of(levels: Levels | Ground, objective: Any, i: int, beyond: Sequence[Neighbour] = ()) -> Shape:
+def shape_of(
+    levels: Levels | Ground, objective: Any, i: int, beyond: Sequence[Neighbour] = (), varied: Sequence[str] = ()
+) -> Shape:
     """The shape around trial i; unknown where it does not count or has no neighbour.
 
-    beyond : steps that were taken from it along settings that the levels do not have, those of earlier phases
+    beyond : steps that were taken from it along settings that the levels do not have, those of other phases
+    varied : the settings that those vary; the ones without a step are named as untried
     """
     objective = np.asarray(objective, np.float64)
     ground = ground_of(levels)
     if i < 0 or not np.isfinite(objective[i]):
         return Shape("unknown", (), (), {}, UNTRIED)
+    if ground.part and objective[i] <= 0.0:
+        return Shape("unknown", (), (), {}, UNMEASURED)
     names, survives = list(ground.levels), dict[str, float]()
     taken = [(names[j], objective[other[mine == i]]) for j, mine, other in ground.steps]
     drawn = [objective[other[mine == i]] for _, mine, other in ground.near]
@@ -64,6 +70,7 @@ def shape_of(levels: Levels | Ground, objective: Any, i: int, beyond: Sequence[N
     along = tuple(name for name, left in survives.items() if left >= HOLDS)
     across = tuple(name for name, left in survives.items() if left < COLLAPSES)
     untried = [name for j, name in enumerate(names) if ground.code[:, j].max() > 0 and name not in survives]
+    untried += [name for name in varied if name not in survives and name not in names]
     word = word_of(len(survives), len(along), len(across))
     words = shape_words(word, along, across, survives, untried, objective[i] > 0.0)
     return Shape(word, along, across, survives, words)

@@ -51,6 +51,13 @@ class Space:
         except ConfigError:
             return False
 
+    @cached_property
+    def is_open(self) -> bool:
+        """Whether the conditions hold that read nothing of what varies."""
+        values = {**self.values, **self.phase.fixed}
+        fixed = [condition for condition in self.phase.where if not set(condition.reads()) & set(self.phase.levels)]
+        return all(condition.holds(values) for condition in fixed)
+
     @property
     def is_listed(self) -> bool:
         """Whether draws choose among all rows."""
@@ -60,6 +67,8 @@ class Space:
     def rows(self) -> list[Row]:
         """All of them, in the order of the paths, the last one fastest; a ConfigError where there are none."""
         self.check_size()
+        if not self.is_open:
+            raise self.nothing_left()
         rows = [row for found in self.phase.combinations() if self.admits(row := (*found, *self.tail))]
         if not rows:
             raise self.nothing_left()
@@ -87,9 +96,14 @@ class Space:
 
         Where DRAWS for each do not find them, they are chosen among all rows, as far as those can be written down.
         """
+        found = self.draws(rng, count, known)
+        return [*found, *self.others(rng, count - len(found), {*known, *found})]
+
+    def draws(self, rng: np.random.Generator, count: int, known: Collection[Row] = ()) -> list[Row]:
+        """The same by DRAWS for each alone."""
         sizes = np.array([len(levels) for levels in self.levels])
         seen, found = set(known), list[Row]()
-        for _ in range(DRAWS if count > 0 else 0):
+        for _ in range(DRAWS if count > 0 and self.is_open else 0):
             for places in rng.integers(0, sizes, (count, len(sizes))).tolist():
                 row = self.row_at(places)
                 if row not in seen and self.can_run(row):
@@ -97,22 +111,27 @@ class Space:
                     found.append(row)
                 if len(found) == count:
                     return found
-        return [*found, *self.others(rng, count - len(found), seen)]
+        return found
 
     def others(self, rng: np.random.Generator, count: int, known: Collection[Row]) -> list[Row]:
         """Up to `count` rows beside the known, chosen among all; none where they cannot be written down."""
-        if self.size > MOST_COMBINATIONS or count <= 0:
+        if self.size > MOST_COMBINATIONS or count <= 0 or not self.is_open:
             return []
         left = [row for row in self.runnable if row not in known]
         chosen = rng.choice(len(left), min(count, len(left)), replace=False) if left else []
         return [left[i] for i in chosen]
 
     @cached_property
+    def sample(self) -> list[Row]:
+        """Some that are quickly drawn; none may be found where few are admitted."""
+        return self.draws(np.random.default_rng(SAMPLE_SEED), SAMPLE)
+
+    @cached_property
     def some(self) -> list[Row]:
         """All rows where they are listed, else a sample."""
         if self.is_listed:
             return self.rows
-        found = self.drawn(np.random.default_rng(SAMPLE_SEED), SAMPLE)
+        found = self.sample or self.others(np.random.default_rng(SAMPLE_SEED), SAMPLE, ())
         if not found:
             raise self.nothing_left()
         return found
@@ -155,7 +174,11 @@ def check_ahead(grid: Grid, base: Config, method: str = "grid") -> None:
         for start in starts(grid.phases[:i], base):
             try:
                 here = changed(base, start, "phase")
-                check_acts(Space(phase, here), here)
+                space = Space(phase, here)
+                if not space.is_open:
+                    raise space.nothing_left()
+                if space.is_listed or space.sample:  # else what is admitted is too rare to be looked for here
+                    check_acts(space, here)
                 break
             except ConfigError as error:
                 errors.append(error)
@@ -184,8 +207,12 @@ def starts(earlier: Sequence[Phase], base: Config) -> Iterator[dict[str, Any]]:
 
 
 def steps_from(grid: Grid, last: Phase, here: Config) -> Iterator[tuple[str, Any]]:
-    """(setting, level) of every step from settings along what phases before the last one vary: numbers by the next
-    level each way, choices to every other one; those that the phases' conditions admit and that contradict nothing."""
+    """(setting, level) of every step from settings along what other phases than the last one vary.
+
+    Numbers by the next level each way, choices to every other one; steps that contradict nothing and that every phase
+    admits that admits the settings themselves.
+    """
+    asking = [phase for phase in grid.phases if phase.admits(here.values)]
     for path, levels in levels_of_grid(grid).items():
         if path in last.levels or path in last.fixed or here[path] not in levels:
             continue
@@ -195,12 +222,11 @@ def steps_from(grid: Grid, last: Phase, here: Config) -> Iterator[tuple[str, Any
             if k == place or (ordered and abs(k - place) > 1):
                 continue
             values = {**here.values, path: level}
-            mine = [phase for phase in grid.phases if path in phase.levels]
             try:
                 check_together(values)
             except ConfigError:
                 continue
-            if all(phase.admits(values) for phase in mine):
+            if all(phase.admits(values) for phase in asking):
                 yield path, level
 
 

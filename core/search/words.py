@@ -21,15 +21,19 @@ def why_none(findings: Findings) -> str:
 
 
 def uncounted_words(findings: Findings) -> str:
-    """Why trials do not count, with how many."""
+    """Why trials do not count, with how many; one may have several reasons."""
     wish, figures = findings.found.plan.wish, findings.figures
     few = figures[:, METRIC["trades"]] < wish.least_trades
-    told = [(int(few.sum()), f"with fewer than {wish.least_trades:,} trades")]
+    told, reasons = [(int(few.sum()), f"with fewer than {wish.least_trades:,} trades")], few
     for limit in wish.limits:
-        kept = SIGNS[limit.sign](figures[:, METRIC[limit.metric]], limit.value)
-        told.append((int((~kept).sum()), f"beyond {limit.metric} {limit.sign} {limit.value:g}"))
-    words = [f"{count:,} {text}" for count, text in told if count]
-    return ", ".join(words) or f"{wish.objective} is unknown of all"
+        value = figures[:, METRIC[limit.metric]]
+        unknown = np.isnan(value)
+        beyond = ~unknown & ~SIGNS[limit.sign](value, limit.value)
+        told.append((int(beyond.sum()), f"beyond {limit.metric} {limit.sign} {limit.value:g}"))
+        told.append((int(unknown.sum()), f"of which {limit.metric} is unknown"))
+        reasons = reasons | beyond | unknown
+    told.append((int((np.isnan(findings.scores) & ~reasons).sum()), f"of which {wish.objective} is unknown"))
+    return ", ".join(f"{count:,} {text}" for count, text in told if count)
 
 
 def efficiency_words(ratio: float | None) -> str:

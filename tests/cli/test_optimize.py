@@ -132,7 +132,11 @@ def test_a_full_disk_is_one_line(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("core.search.outputs.write_top", full)
-    assert main.main(typed(desk, "--quiet")) == 3
+    given = typed(desk, "--quiet", "--out", str(desk / "run"), "--apply", str(desk / "mine.yaml"))
+    assert main.main(given) == 3
+    there = {path.name for path in (desk / "run").iterdir()}
+    assert there == {"best.yaml", "manifest.json", "summary.json", "trials.parquet", "optimize.html"}  # all others
+    assert (desk / "mine.yaml").exists()
     shown = capsys.readouterr()
     assert shown.err.startswith("DataError: ") and "not all files could be written (No space left" in shown.err
     assert "recommended (best plateau):" in shown.out  # what was found is told all the same

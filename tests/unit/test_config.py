@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from core.config import ORDERED, ROOT, Config, load, members, minutes_of, read_fees, template
+from core.config import ORDERED, ROOT, Config, load, members, minutes_of, read_fees, read_yaml, template
 from core.errors import ConfigError
 from core.settings import BY_PATH, SETTINGS
 from tests.markets import NO_FILE
@@ -374,3 +374,13 @@ def test_a_key_that_stands_twice_in_yaml_fails(tmp_path):
     path.write_text("strategy:\n  exits: {profit_frac: 0.4, profit_frac: 0.5}\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="profit_frac stands there twice"):
         load(file=str(path), user_file=tmp_path / "none")
+
+
+def test_a_merge_key_in_yaml_is_no_second_key(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "strategy: {exits: &own {profit_frac: 0.4}}\nrisk: {}\naccount: {starting_cash: 5000}\n", encoding="utf-8"
+    )
+    assert load(file=str(path), user_file=tmp_path / "none")["strategy.exits.profit_frac"] == 0.4
+    path.write_text("base: &b {a: 1}\nc: {<<: *b, d: 2}\n", encoding="utf-8")
+    assert read_yaml(path)["c"] == {"a": 1, "d": 2}

@@ -7,6 +7,7 @@ import io
 import math
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import pytest
 
 import optimizer
 from backtest_engine import run
-from commands.search import uninterrupted
 from core.config import PRESETS
 from core.errors import ConfigError, DataError
 from core.report.measure import measure
@@ -24,6 +24,7 @@ from core.search.database import Database, results_hash
 from core.search.evaluate import cash_returns_of
 from core.search.findings import findings_of
 from core.search.grid import parse_grid
+from core.search.patience import PATIENCE
 from core.search.progress import ProgressLine
 from core.search.ray_engine import check_answers
 from core.search.records import Progress
@@ -51,6 +52,39 @@ def test_the_recommended_trial_is_stepped_from_along_settings_of_every_phase() -
     own = found.recommended.with_values(strategy__exits__stop_multiple=other)
     figures = measure(run(markets.market("modelled"), own)).metrics
     assert step.objective == pytest.approx(figures["net_profit"] / max(figures["max_drawdown"], 0.01), rel=1e-12)
+
+
+def test_settings_of_a_phase_in_which_nothing_counted_are_stepped_along_too() -> None:
+    """Not called a plateau in every direction, nor settings that change nothing, where nothing had traded."""
+    first = {
+        "name": "shut",
+        "vary": {f"{EXITS}.profit_frac": [0.3, 0.5, 0.7]},
+        "set": {"strategy.filters.vix_max": 1.0},
+    }
+    later = {"name": "open", "vary": {"strategy.filters.vix_max": [100.0, 150.0]}}
+    grid = parse_grid({"phases": [first, later], "min_trades": 1, "objective": "net_profit"}, "shut")
+    found, logged = searched(grid)
+    assert [step.name for step in found.beyond] == [f"{EXITS}.profit_frac"] * 2
+    for step, frac in zip(found.beyond, (0.3, 0.7), strict=True):
+        own = found.recommended.with_values(strategy__exits__profit_frac=frac)
+        net = measure(run(markets.market("modelled"), own)).metrics["net_profit"]
+        assert step.objective == pytest.approx(net, abs=1e-6)
+    findings = findings_of(found, logged, cash_returns_of(markets.market("modelled"), found.base))
+    assert f"{EXITS}.profit_frac" not in findings.inert
+    assert findings.shape is not None and f"{EXITS}.profit_frac" in findings.shape.survives
+
+
+def test_no_step_goes_where_a_phase_forbids_and_what_has_none_is_named() -> None:
+    first = {"name": "a", "vary": {f"{EXITS}.profit_frac": [0.2, 0.4], f"{EXITS}.stop_multiple": [1, 2]}}
+    later = {"name": "b", "vary": {f"{ENTRY}.short_delta": [0.12, 0.16]}, "where": [f"{EXITS}.stop_multiple >= CHOSEN"]}
+    chosen = searched(parse_grid({"phases": [first], "min_trades": 1}, "a"))[0].recommended[f"{EXITS}.stop_multiple"]
+    sign = ">= 2" if chosen == 2.0 else "<= 1"
+    later["where"] = [f"{EXITS}.stop_multiple {sign}"]
+    found, logged = searched(parse_grid({"phases": [first, later], "min_trades": 1}, "test"))
+    assert [step.name for step in found.beyond] == [f"{EXITS}.profit_frac"]
+    findings = findings_of(found, logged, cash_returns_of(markets.market("modelled"), found.base))
+    assert findings.shape is not None and "no step along stop_multiple was tried" in findings.shape.words
+    assert "in every direction" not in findings.shape.words
 
 
 def test_a_step_beyond_that_ruins_the_trial_is_no_plateau() -> None:
@@ -106,14 +140,36 @@ def test_an_interrupted_search_says_no_more_of_neighbours_than_it_knows() -> Non
     assert phase.chosen < 0 or phase.ground.whole[phase.chosen]
 
 
-def test_ctrl_c_waits_until_what_is_done_is_written() -> None:
-    written = []
-    with pytest.raises(KeyboardInterrupt), uninterrupted():
-        os.kill(os.getpid(), signal.SIGINT)
-        written.append("all of it")
-    assert written == ["all of it"]
-    with uninterrupted():
-        written.append("and quietly where nobody asked")
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_is_heard_where_trials_run_and_waits_elsewhere() -> None:
+    """Once: a second one while results are put away is not heard, a third is."""
+    with PATIENCE.in_force() as patience:
+        interrupt()  # between trials: waits
+        with pytest.raises(KeyboardInterrupt), PATIENCE.hearing():
+            pytest.fail("trials ran after Ctrl-C")
+        assert patience.asked == 1
+    with PATIENCE.in_force() as patience:
+        with pytest.raises(KeyboardInterrupt), PATIENCE.hearing():
+            interrupt()
+        interrupt()
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()  # as ever
+
+
+def test_ctrl_c_twice_keeps_what_is_done() -> None:
+    def stop(progress: Progress) -> None:
+        if progress.done >= 3:
+            threading.Timer(0.01, interrupt).start()
+            interrupt()
+
+    with PATIENCE.in_force():
+        found, logged = searched(jobs=2, watch=stop)
+    assert not found.ended and found.count() >= 3 and logged >= found.count()
 
 
 def test_no_room_to_keep_trials_ends_a_search_with_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,8 +193,8 @@ def test_a_database_damaged_inside_is_named(reports: Path) -> None:
     for page in range(4096, len(data), 4096):
         data[page : page + 64] = b"\xa5" * 64
     path.write_bytes(data)
-    with pytest.raises(DataError, match="move it away"):
-        searched(resume=True)
+    found, _ = searched(resume=True)
+    assert not found.ended and isinstance(found.failure, DataError) and "move it away" in str(found.failure)
 
 
 def test_a_preset_of_ones_own_leaves_finished_trials_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

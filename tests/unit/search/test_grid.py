@@ -160,6 +160,17 @@ def test_a_space_too_large_to_write_down_is_drawn_from() -> None:
         check_acts(none, BASE)
 
 
+def test_conditions_that_read_nothing_varied_are_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of millions of rows, for each of the ways in which a phase may begin."""
+    vary = {path: {"from": 0.1, "to": 0.2, "count": 150} for path in (PROFIT, "strategy.entry.short_delta",
+                                                                     "strategy.entry.skew_penalty")}  # fmt: skip
+    shut = {"vary": vary, "where": ["strategy.entry.wing_width >= 50"]}
+    monkeypatch.setattr(Space, "can_run", lambda *_: pytest.fail("a row was looked at"))
+    phases = [{"name": "a", "vary": {"strategy.entry.wing_width": [5, 10]}}, {"name": "b", **shut}]
+    with pytest.raises(ConfigError, match=r"leave no combination: .*wing_width >= 50"):
+        check_ahead(parse_grid({"phases": phases}, "g"), BASE, "random")
+
+
 def test_draws_find_what_there_is_however_rare() -> None:
     """Conditions that hardly anything meets: all of it is found, and nothing at all is a mistake, not a result."""
     hundred = {"from": 0.01, "to": 0.4, "count": 400}

@@ -18,6 +18,7 @@ from core.search.evaluate import cash_returns_of
 from core.search.findings import findings_of, validated_of
 from core.search.grid import parse_grid
 from core.search.request import OutOfSample
+from core.search.words import uncounted_words
 from tests import markets
 
 WIDE = {
@@ -82,3 +83,18 @@ def test_the_page_holds_together(
     if name == "none":
         assert "no trial counted: 2 with fewer than" in body and "2 trials of 2 do not count" in body
         assert "Too few sessions" not in body and "figure-importances" not in body
+
+
+def test_why_trials_do_not_count_is_told_by_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("QMTF_REPORTS_DIR", str(tmp_path / "reports"))
+    store, base = markets.market("years"), markets.config_of(market__name="years")
+    tree = {"vary": {"strategy.filters.vix_max": [1.0, 150.0], "strategy.exits.profit_frac": [0.3, 0.5]},
+            "min_trades": 0, "objective": "sharpe", "limits": ["profit_factor >= 99"]}  # fmt: skip
+    found, logged = optimizer.search(store, base, parse_grid(tree, "t"), optimizer.Request("t", jobs=1), lambda _: None)
+    words = uncounted_words(findings_of(found, logged, cash_returns_of(store, base)))
+    assert words == "2 beyond profit_factor >= 99, 2 of which profit_factor is unknown"
+    found, logged = optimizer.search(
+        store, base, parse_grid({**tree, "limits": []}, "t"), optimizer.Request("t", jobs=1), lambda _: None
+    )
+    words = uncounted_words(findings_of(found, logged, cash_returns_of(store, base)))
+    assert words == "2 of which sharpe is unknown"

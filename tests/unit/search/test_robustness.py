@@ -236,6 +236,7 @@ def test_beside_some_of_the_trials_a_neighbour_that_does_not_count_leaves_nothin
     assert part.whole.tolist() == [True, True, False]
     assert neighbourhood_scores(part, scores[:3])[1] == pytest.approx((0.5 + 0.0) / 2)
     assert np.isnan(neighbourhood_scores(part, -scores[:3])).all()
+    assert shape_of(part, scores[:3], 1).word != "unknown" == shape_of(part, -scores[:3], 1).word
     assert plateau(ground_of({"a.x": [0, 1, 2]}), [1.0, 0.5, 9.0]) == 2
     assert plateau(part, [1.0, 0.5, 9.0]) == 1  # the last misses a neighbour
 
