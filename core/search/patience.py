@@ -24,8 +24,10 @@ class Patience:
     @contextmanager
     def in_force(self) -> Iterator[Patience]:
         """From here on a Ctrl-C ends the trials, not the command: that asks `asked` when all is put away."""
-        before = signal.signal(signal.SIGINT, self.handle)
+        before = signal.getsignal(signal.SIGINT)
         self.asked = 0
+        if before is not signal.SIG_IGN:  # else whoever started this in the background wants it deaf
+            signal.signal(signal.SIGINT, self.handle)
         try:
             yield self
         finally:

@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,25 @@ def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """Ctrl-C raises here as in a terminal, also where the tests themselves run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_started_deaf_it_stays_deaf() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with PATIENCE.in_force() as patience, PATIENCE.hearing():
+            interrupt()
+            assert patience.asked == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 def test_ctrl_c_is_heard_where_trials_run_and_waits_elsewhere() -> None:
     """Once: a second one while results are put away is not heard, a third is."""
     with PATIENCE.in_force() as patience:
@@ -161,6 +181,7 @@ def test_ctrl_c_is_heard_where_trials_run_and_waits_elsewhere() -> None:
         interrupt()  # as ever
 
 
+@pytest.mark.usefixtures("listening")
 def test_ctrl_c_twice_keeps_what_is_done() -> None:
     def stop(progress: Progress) -> None:
         if progress.done >= 3:
