@@ -97,10 +97,10 @@ class Search:
         )
 
     def steps_beyond(self, grid: Grid, phases: list[PhaseFound], chosen: dict[str, Any]) -> tuple[Neighbour, ...]:
-        """One step from the recommended trial along each setting of the phases before its own.
+        """One step from the recommended trial along each setting of the phases beside its own.
 
-        Its own phase took all others from where it began, and told its plateau by its own settings: what a step back
-        costs there is not known otherwise. Windows of a walk-forward ask for choices alone.
+        Its own phase told its plateau by its own settings: what a step costs along the others is not known otherwise.
+        Windows of a walk-forward ask for choices alone.
         """
         last = next((phase for phase in reversed(phases) if phase.chosen >= 0), None)
         if last is None or self.plan.fixed:

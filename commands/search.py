@@ -63,10 +63,9 @@ def run_optimize(args: argparse.Namespace) -> None:
     args.preset = args.preset or grid.preset
     config = effective(args)
     say = teller(args)
-    for path in sorted(
-        set(grid.phases[0].levels) & {path for path in config.values if config.sources[path] == "--set"}
-    ):
-        say(f"{path} is varied by the grid: what --set gives has no effect")
+    for path in grid.phases[0].levels:
+        if config.sources[path] == "--set":
+            say(f"{path} is varied by the grid: what --set gives has no effect")
     from core.market.catalog import open_market
 
     compiling = compile_sweep_if_cold(say)
@@ -81,7 +80,7 @@ def run_optimize(args: argparse.Namespace) -> None:
     from core.search.patience import PATIENCE
 
     request = Request(
-        args.grid, args.method, args.trials, args.objective, args.min_trades, tuple(args.limit), args.jobs, args.engine,
+        args.method, args.trials, args.objective, args.min_trades, tuple(args.limit), args.jobs, args.engine,
         args.address, args.resume, args.coarse, args.draw_seed,
     )  # fmt: skip
     optimizer.check_out_of_sample(store, config, grid, wanted, bool(args.coarse))

@@ -100,6 +100,11 @@ def usd(value: float) -> str:
     return f"{'-' if value < 0 else ''}${abs(value):,.2f}"
 
 
+def whole_usd(value: float) -> str:
+    """Whole dollars."""
+    return f"{'-' if round(value) < 0 else ''}${abs(value):,.0f}"
+
+
 def shown(value: float | None, form: str) -> str:
     """A figure as people read it; n/a where it is undefined."""
     if value is None:

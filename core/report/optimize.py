@@ -10,6 +10,7 @@ import numpy as np
 from core.market.calendar import day_text
 from core.market.store import Store, days_between
 from core.report import optimize_plots as plots
+from core.report.model import whole_usd
 from core.report.page import write_page
 from core.report.plots import PALETTE
 from core.search.cross_validation import CrossValidated
@@ -24,7 +25,6 @@ from core.search.words import (
     luck_words,
     uncounted_words,
     whole_efficiency_words,
-    whole_usd,
     why_none,
 )
 from core.trials import COUNTS, METRIC

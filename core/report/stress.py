@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import DataError
+from core.report.model import whole_usd
 from core.report.stress_plots import PICTURES, grid_figure, move_text, page_title, shock_figure
 from core.report.terminal import WIDTH
 
@@ -17,13 +18,8 @@ if TYPE_CHECKING:
 PAGES_SHOWN = (0.0, 5.0)  # days of the two slices of the grid on the page
 
 
-def usd(value: float) -> str:
-    """Whole dollars."""
-    return f"{'-' if round(value) < 0 else ''}${abs(value):,.0f}"
-
-
 def or_na(value: float | None) -> str:
-    return "n/a" if value is None else usd(value)
+    return "n/a" if value is None else whole_usd(value)
 
 
 def strikes_text(strikes: list[float | None]) -> str:
@@ -48,8 +44,8 @@ def book_lines(value: dict[str, Any]) -> list[str]:
         f"spot {book['spot']:.2f}",
         f"VIX {vix}",
         f"{len(book['structures'])} structures, {book['legs']} contracts",
-        f"most they can lose {usd(book['open_risk_usd'])}",
-        f"model value {or_na(book['model_value_usd'])}, mark {usd(book['mark_usd'])}",
+        f"most they can lose {whole_usd(book['open_risk_usd'])}",
+        f"model value {or_na(book['model_value_usd'])}, mark {whole_usd(book['mark_usd'])}",
     ]
     lines = textwrap.wrap(head, WIDTH) + textwrap.wrap("  " + ", ".join(parts), WIDTH, subsequent_indent="  ")
     for s in book["structures"]:
@@ -103,7 +99,7 @@ def grid_lines(value: dict[str, Any]) -> list[str]:
 def worst_text(worst: dict[str, Any]) -> str:
     """The worst cell of the grid by its place; at expiry volatility has none."""
     vol = "" if worst["vol_factor"] is None else f", vol x{worst['vol_factor']:g}"
-    return f"{usd(worst['pnl_usd'])} at spot {move_text(worst['spot_move'])} %{vol}, {page_title(worst['days'])}"
+    return f"{whole_usd(worst['pnl_usd'])} at spot {move_text(worst['spot_move'])} %{vol}, {page_title(worst['days'])}"
 
 
 def rerun_lines(value: dict[str, Any]) -> list[str]:
@@ -114,7 +110,7 @@ def rerun_lines(value: dict[str, Any]) -> list[str]:
             lines += textwrap.wrap(f"{name}: not run, {row['refused']}", WIDTH, subsequent_indent="  ")
             continue
         fall = or_na(row["max_drawdown"])
-        numbers = f"{usd(row['net_profit']):>13}{fall:>12}{usd(row['worst_day']):>12}{row['trades']:>8}"
+        numbers = f"{whole_usd(row['net_profit']):>13}{fall:>12}{whole_usd(row['worst_day']):>12}{row['trades']:>8}"
         lines.append(f"{name:26}{numbers}")
         lines += [f"  {line}" for line in textwrap.wrap(row["words"], WIDTH - 2)]
     return lines
@@ -143,10 +139,10 @@ def chance_lines(value: dict[str, Any]) -> list[str]:
 def outcome_lines(part: dict[str, Any]) -> list[str]:
     net, fall = part["net_profit"], part["max_drawdown"]["quantiles"]
     error = "" if net["standard_error"] is None else f" (standard error {net['standard_error']:,.0f})"
-    falls = ", ".join(f"{name} % {usd(number)}" for name, number in fall.items())
-    ends = ", ".join(f"{name} % {usd(net['quantiles'][name])}" for name in ("5", "50", "95"))
+    falls = ", ".join(f"{name} % {whole_usd(number)}" for name, number in fall.items())
+    ends = ", ".join(f"{name} % {whole_usd(net['quantiles'][name])}" for name in ("5", "50", "95"))
     return [
-        f"  net profit: mean {usd(net['mean'])}{error}; quantiles {ends}",
+        f"  net profit: mean {whole_usd(net['mean'])}{error}; quantiles {ends}",
         f"  deepest drawdown, quantiles: {falls}",
         f"  a loss: {chance_text(part['loss'])}",
         f"  ruin (equity at or below {100 * part['ruin']['below_share_of_start']:g} % of the start): "
@@ -208,7 +204,7 @@ def stress_values(value: dict[str, Any]) -> dict[str, Any]:
         "when": f"{book['time'][:10]} {book['time'][11:16]}",
         "chosen": book["chosen"],
         "structures": len(book["structures"]),
-        "risk": usd(book["open_risk_usd"]),
+        "risk": whole_usd(book["open_risk_usd"]),
         "value": or_na(book["model_value_usd"]),
         "unknown_legs": book["legs_without_volatility"],
         "legs": book["legs"],
@@ -239,7 +235,12 @@ def shock_row(s: dict[str, Any]) -> list[str]:
 def rerun_row(row: dict[str, Any]) -> list[str]:
     if row["refused"]:
         return [row["key"].replace("_", " "), f"not run: {row['refused']}", "", "", "", ""]
-    numbers = [usd(row["net_profit"]), or_na(row["max_drawdown"]), usd(row["worst_day"]), f"{row['trades']}"]
+    numbers = [
+        whole_usd(row["net_profit"]),
+        or_na(row["max_drawdown"]),
+        whole_usd(row["worst_day"]),
+        f"{row['trades']}",
+    ]
     return [row["key"].replace("_", " "), row["words"], *numbers]
 
 
@@ -248,6 +249,6 @@ def chance_row(part: dict[str, Any]) -> list[str]:
         return ["generated markets", *[""] * 7, f"not run: {part['refused']}"]
     net, fall = part["net_profit"]["quantiles"], part["max_drawdown"]["quantiles"]
     count = part.get("paths", part.get("markets"))
-    ends = [usd(net[name]) for name in ("5", "50", "95")]
-    falls = [usd(fall[name]) for name in ("50", "90", "95", "99")]
+    ends = [whole_usd(net[name]) for name in ("5", "50", "95")]
+    falls = [whole_usd(fall[name]) for name in ("50", "90", "95", "99")]
     return [f"{part['kind']} ({count:,})", *ends, *falls, chance_text(part["ruin"])]

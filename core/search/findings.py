@@ -137,11 +137,13 @@ def ranking(findings: Findings) -> Any:
     return np.lexsort((np.arange(len(score)), -net, -score))
 
 
-def validated_of(findings: Findings, store: Store, groups: int, embargo_days: int) -> CrossValidated:
-    """Combinatorial purged cross-validation of the search's trials; those that lost everything are left out."""
+def validated_of(findings: Findings, store: Store, groups: int, embargo_days: int) -> CrossValidated | None:
+    """Combinatorial purged cross-validation of the search's trials but those that lost everything; None without any."""
     base = findings.found.base
     days = days_between(store, base["market.start"], base["market.end"])
     known = findings.returns[:, np.isfinite(findings.returns).all(axis=0)]
+    if not known.shape[1]:
+        return None
     purge = longest_hold(findings.found.grid, base)
     return cross_validated(known, days, groups, TESTED_GROUPS, purge, embargo_days)
 

@@ -22,7 +22,6 @@ WINDOWS, EMBARGO_DAYS = 5, 5
 class Request(NamedTuple):
     """What the command line asks of a search; None leaves a wish to the grid's file, then to the default."""
 
-    grid: str
     method: str | None = None
     trials: int | None = None
     objective: str | None = None

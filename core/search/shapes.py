@@ -12,8 +12,6 @@ from core.search.robustness import Ground, Levels, ground_of, spread_of, surviva
 
 HOLDS, COLLAPSES = 0.7, 0.3  # of the objective that survives a step
 SPREAD = "the trials' standard deviation"  # in which a step is measured where there is no gain to keep a share of
-
-
 UNTRIED = "no trial one step away was tried"
 UNMEASURED = "steps from a loss are measured by the spread of all trials, and not all were run"
 
@@ -105,7 +103,7 @@ def drawn_shape(ground: Ground, objective: Any, i: int, drawn: Any, beyond: Any)
     """The shape of a trial without neighbours one step away, by the objectives of the nearest that were drawn."""
     left = left_by(ground, objective, i, np.concatenate((drawn, beyond)))
     word = word_of(len(left), int((left >= HOLDS).sum()), int((left < COLLAPSES).sum()))
-    steps = f" and {len(beyond)} steps along settings of earlier phases" if len(beyond) else ""
+    steps = f" and {len(beyond)} steps along settings of other phases" if len(beyond) else ""
     near, low, high = f"{word}: the {len(drawn)} nearest drawn trials{steps}", left.min(), left.max()
     if objective[i] > 0.0:
         return Shape(word, (), (), {}, f"{near} keep {low:.0%} to {high:.0%} of the objective")

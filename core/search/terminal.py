@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from core.jit import ROOT
+from core.report.model import whole_usd
 from core.report.terminal import WIDTH
 from core.search.findings import Findings
 from core.search.outputs import Top, brief, cell
-from core.search.words import coarse_words, few_words, loss_words, luck_words, whole_efficiency_words, whole_usd
+from core.search.words import coarse_words, few_words, loss_words, luck_words, whole_efficiency_words
 
 SHOWN = 12
 FIGURES = ("NetProfit", "MaxDD", "Sharpe", "Trades", "WinRate")

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.errors import ConfigError
+from core.search.robustness import is_number
 
 KINDS = ("anchored", "rolling")
 FIRST_TRAINING = 0.4  # of the sessions, before the first test
@@ -87,7 +88,7 @@ def drift(chosen: Sequence[Mapping[str, Any]], levels: Mapping[str, Sequence[Any
     mean, largest = {}, {}
     for path, values in levels.items():
         seen = {*values, *(choice[path] for choice in chosen)}  # a later phase may set what an earlier one varied
-        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in seen)
+        numbers = is_number(list(seen))
         place = {value: i for i, value in enumerate(sorted(seen) if numbers else sorted(seen, key=str))}
         moves = [
             abs(place[b[path]] - place[a[path]]) if numbers else int(a[path] != b[path])

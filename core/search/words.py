@@ -48,11 +48,6 @@ def whole_efficiency_words(walked: dict[str, Any]) -> str:
     return efficiency_words(walked["efficiency"]) + left_out
 
 
-def whole_usd(value: float) -> str:
-    """Dollars without cents."""
-    return f"{'-' if value < 0 else ''}${abs(value):,.0f}"
-
-
 def coarse_words(found: Found) -> str:
     """Which trials of a coarse stage were run in full, and what cannot be told by those."""
     asked, unranked, beside = found.coarse

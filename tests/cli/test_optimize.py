@@ -153,6 +153,15 @@ def test_windows_of_a_walk_forward_count_as_tries(desk: Path, capsys: pytest.Cap
     assert told[0] == told[1] >= 6 + 2 * 6
 
 
+def test_a_setting_that_the_grid_varies_is_told_to_be_set_in_vain(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path, told in (("strategy.exits.profit_frac", True), ("strategy.max_positions", False)):
+        value = "0.5" if told else "2"
+        assert main.main(typed(desk, "--report", "none", "--set", f"{path}={value}")) == 0
+        assert (f"{path} is varied by the grid: what --set gives has no effect" in capsys.readouterr().err) == told
+
+
 def test_its_json_is_one_object(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(typed(desk, "--json", "--report", "none", "--quiet", "--resume")) == 0
     shown = capsys.readouterr()

@@ -104,7 +104,7 @@ def test_a_walk_forward_takes_settings_that_a_later_phase_sets_over_an_earlier_o
     first = {"name": "a", "vary": {f"{EXITS}.profit_frac": [0.3, 0.7]}}
     later = {"name": "b", "vary": {f"{EXITS}.stop_multiple": [1, 2]}, "set": {f"{EXITS}.profit_frac": 0.5}}
     grid = parse_grid({"phases": [first, later], "min_trades": 1}, "walk")
-    walked = optimizer.walk(store, base, grid, optimizer.Request("walk", jobs=1), OutOfSample("rolling", 2), quiet)
+    walked = optimizer.walk(store, base, grid, optimizer.Request(jobs=1), OutOfSample("rolling", 2), quiet)
     assert walked.drift.mean_steps[f"{EXITS}.profit_frac"] == 0.0
     assert all(step.settings[f"{EXITS}.profit_frac"] == 0.5 for step in walked.steps)
 

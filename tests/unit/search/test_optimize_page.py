@@ -50,7 +50,7 @@ def test_the_page_holds_together(
     store = markets.market("years")
     base = markets.config_of(market__name="years")
     grid = parse_grid(tree, name)
-    request = optimizer.Request(name, jobs=1)
+    request = optimizer.Request(jobs=1)
     found, logged = optimizer.search(store, base, grid, request, lambda _: None)
     walked = (
         optimizer.walk(store, base, grid, request, OutOfSample("anchored", 2), lambda _: None)
@@ -90,11 +90,11 @@ def test_why_trials_do_not_count_is_told_by_reason(monkeypatch: pytest.MonkeyPat
     store, base = markets.market("years"), markets.config_of(market__name="years")
     tree = {"vary": {"strategy.filters.vix_max": [1.0, 150.0], "strategy.exits.profit_frac": [0.3, 0.5]},
             "min_trades": 0, "objective": "sharpe", "limits": ["profit_factor >= 99"]}  # fmt: skip
-    found, logged = optimizer.search(store, base, parse_grid(tree, "t"), optimizer.Request("t", jobs=1), lambda _: None)
+    found, logged = optimizer.search(store, base, parse_grid(tree, "t"), optimizer.Request(jobs=1), lambda _: None)
     words = uncounted_words(findings_of(found, logged, cash_returns_of(store, base)))
     assert words == "2 beyond profit_factor >= 99, 2 of which profit_factor is unknown"
     found, logged = optimizer.search(
-        store, base, parse_grid({**tree, "limits": []}, "t"), optimizer.Request("t", jobs=1), lambda _: None
+        store, base, parse_grid({**tree, "limits": []}, "t"), optimizer.Request(jobs=1), lambda _: None
     )
     words = uncounted_words(findings_of(found, logged, cash_returns_of(store, base)))
     assert words == "2 of which sharpe is unknown"

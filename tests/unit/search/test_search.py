@@ -67,7 +67,7 @@ def searched(
 ) -> tuple[Found, int]:  # fmt: skip
     store = markets.market(of)
     base = config or markets.config_of(market__name=store.name)
-    request = optimizer.Request("test", **{"jobs": 1, **wishes})
+    request = optimizer.Request(**{"jobs": 1, **wishes})
     return optimizer.search(store, base, grid or parse_grid(TREE, "test"), request, watch)
 
 
@@ -415,7 +415,7 @@ def test_a_space_too_large_to_list_is_searched_by_suggestions() -> None:
 def test_a_walk_forward_whose_trainings_count_nothing_says_so() -> None:
     store, base = markets.market("years"), markets.config_of(market__name="years")
     grid = parse_grid({"vary": {f"{EXITS}.profit_frac": [0.3, 0.5]}, "min_trades": 10**6}, "walk")
-    request, wanted = optimizer.Request("walk", jobs=1), OutOfSample("rolling", 3)
+    request, wanted = optimizer.Request(jobs=1), OutOfSample("rolling", 3)
     walked = optimizer.walk(store, base, grid, request, wanted, quiet)
     assert [step.counted for step in walked.steps] == [False] * 3 and walked.drift.kept is None
     findings = findings_of(*searched(grid, base, "years"), cash_returns_of(store, base))
@@ -428,7 +428,7 @@ def test_walking_forward_searches_every_training_anew() -> None:
     base = markets.config_of(market__name="years")
     grid = parse_grid({"vary": {"strategy.exits.profit_frac": [0.3, 0.5], "strategy.exits.stop_multiple": [1, 2]},
                        "min_trades": 3}, "walk")  # fmt: skip
-    walked = optimizer.walk(store, base, grid, optimizer.Request("walk", jobs=1), OutOfSample("rolling", 3), quiet)
+    walked = optimizer.walk(store, base, grid, optimizer.Request(jobs=1), OutOfSample("rolling", 3), quiet)
     assert len(walked.steps) == 3 and walked.purge_days == 28 and walked.trials == 12
     cash = 2_500_000
     for step in walked.steps:
@@ -460,7 +460,7 @@ vary = {"profit_frac": {"from": 0.1, "to": 0.89, "step": 0.01}, "stop_multiple":
 tree = {"vary": {"strategy": {"exits": vary}}, "min_trades": 1}
 store = open_store(Path(sys.argv[1]))
 base = markets.config_of(market__name="modelled")
-found, logged = optimizer.search(store, base, parse_grid(tree, "kill"), optimizer.Request("kill", jobs=2, resume=True),
+found, logged = optimizer.search(store, base, parse_grid(tree, "kill"), optimizer.Request(jobs=2, resume=True),
                                  lambda p: print(p.done, flush=True))
 print("end", found.count(), found.resumed, logged, flush=True)
 """
